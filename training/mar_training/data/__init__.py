@@ -1,0 +1,1 @@
+"""From JSONL chats to batches: records, chat template, tokenizer, memory-mapped shards, packing."""

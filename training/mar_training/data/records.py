@@ -1,0 +1,70 @@
+"""Chats and texts as JSON lines, plain or zstd-compressed, checked line by line."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import zstandard
+
+from mar_training.errors import MarError
+
+ROLES = ("system", "user", "assistant")
+
+
+@contextmanager
+def _open_text(path: Path):
+    try:
+        raw = path.open("rb")
+    except OSError as e:
+        raise MarError(f"cannot open data file {path}: {e.strerror}") from e
+    with raw:
+        if path.suffix == ".zst":
+            # The archives are made with a long window, which the decoder refuses unless told its size.
+            stream = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(raw)
+            yield io.TextIOWrapper(stream, encoding="utf-8")
+        else:
+            yield io.TextIOWrapper(raw, encoding="utf-8")
+
+
+def read_records(path: Path, *, continuations: bool = False) -> Iterator[dict]:
+    """Yields each record of a `.jsonl` or `.jsonl.zst` file.
+
+    A record has either `messages` (a list of role and content, the last the assistant's) or `text`. Records
+    marked `continuation` start in the middle of a conversation and are passed over unless asked for.
+    Raises `MarError` with the file and line of the first record that is neither.
+    """
+    number = 0
+    try:
+        with _open_text(path) as lines:
+            for number, line in enumerate(lines, start=1):  # noqa: B007
+                if not line.strip():
+                    continue
+                record = json.loads(line)
+                _check(record, f"{path}:{number}")
+                if continuations or not record.get("continuation"):
+                    yield record
+    except (json.JSONDecodeError, UnicodeDecodeError) as e:
+        raise MarError(f"{path}:{number + isinstance(e, UnicodeDecodeError)}: not a JSON record: {e}") from e
+    except zstandard.ZstdError as e:
+        raise MarError(f"{path}: damaged zstd data after line {number}: {e}") from e
+
+
+def _check(record, where: str) -> None:
+    if not isinstance(record, dict) or ("messages" not in record and "text" not in record):
+        raise MarError(f"{where}: a record needs 'messages' or 'text'")
+    if "text" in record:
+        if not isinstance(record["text"], str):
+            raise MarError(f"{where}: 'text' must be a string")
+        return
+    messages = record["messages"]
+    if not isinstance(messages, list) or not messages:
+        raise MarError(f"{where}: 'messages' must be a list with at least one message")
+    for message in messages:
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+            raise MarError(f"{where}: each message needs a 'content' string")
+        if message.get("role") not in ROLES:
+            raise MarError(f"{where}: a role must be one of {', '.join(ROLES)}, not {message.get('role')!r}")

@@ -1,0 +1,68 @@
+"""Validation loss and firing rates over packed rows."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mar_training import losses
+from mar_training.config import ModelConfig
+from mar_training.data.batches import Batch, Packer
+from mar_training.data.shards import Shard
+from mar_training.model import Options, forward, lm_head
+
+
+@partial(jax.jit, static_argnames=("config", "options"))
+def _sums(params, batch: Batch, config: ModelConfig, options: Options):
+    out = forward(params, batch.tokens, batch.segment, config, options)
+    ce = losses.cross_entropy(lm_head(params, out.hidden, config, options.compute_dtype), batch.target)
+    tokens = batch.weight.sum()
+    return {
+        "loss": jnp.sum(ce * batch.weight),
+        "tokens": tokens,
+        "reply_loss": jnp.sum(ce * batch.reply),
+        "reply_tokens": batch.reply.sum(),
+        "rate": out.rate * tokens,
+        "active": out.active * tokens,
+    }
+
+
+def validation(
+    params,
+    config: ModelConfig,
+    shard: Shard,
+    *,
+    seq_len: int,
+    rows: int | None,
+    batch_rows: int,
+    options: Options,
+    devices,
+) -> dict:
+    """Losses in nats a token over the first `rows` rows, or all: always the same rows in the same order.
+
+    Returns val_loss (all tokens), val_reply_loss (the assistant's), val_tokens and, where the network spikes, rate
+    and active: four numbers each, averaged over layers; and per_layer with the same as [L][4].
+    """
+    packer = Packer(shard, seq_len, seed=0)
+    chosen = packer.rows_of_epoch(0)[:rows]
+    total: dict[str, np.ndarray] = {}
+    for start in range(0, len(chosen), batch_rows):
+        part = chosen[start : start + batch_rows]
+        # Short of a whole batch the rest are empty rows, so that one shape is compiled.
+        batch = packer.assemble(part + [[]] * (batch_rows - len(part)))
+        sums = jax.device_get(_sums(params, devices.split_rows(batch, axis=0), config, options))
+        total = {key: total.get(key, 0) + np.asarray(value, np.float64) for key, value in sums.items()}
+    result = {
+        "val_loss": float(total["loss"] / total["tokens"]),
+        "val_reply_loss": float(total["reply_loss"] / max(total["reply_tokens"], 1)),
+        "val_tokens": int(total["tokens"]),
+    }
+    if config.neuron != "dense":
+        for key in ("rate", "active"):
+            per_layer = total[key] / total["tokens"]
+            result[key] = per_layer.mean(axis=0).tolist()
+            result[f"{key}_per_layer"] = per_layer.tolist()
+    return result

@@ -1,0 +1,1 @@
+"""The training loop and its parts: recipe, optimiser, objective, devices, checkpoints, log."""

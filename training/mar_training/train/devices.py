@@ -1,0 +1,52 @@
+"""Where arrays live: one mesh over all devices of all hosts, batches split over it, parameters everywhere."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from mar_training.errors import MarError
+
+
+def start(cpu_devices: int = 0, coordinator: str = "", process: int = 0, processes: int = 1) -> None:
+    """Must run before anything else touches JAX.
+
+    `cpu_devices` > 0 splits the CPU into that many devices: element-wise work then uses as many cores. With
+    `coordinator` ("host:port") this process joins `processes` others by `jax.distributed`.
+    """
+    if cpu_devices:
+        jax.config.update("jax_num_cpu_devices", cpu_devices)
+    if coordinator:
+        jax.distributed.initialize(coordinator, processes, process)
+
+
+class DataParallel:
+    """Data parallelism over every device of every host; with one device it is plain execution."""
+
+    def __init__(self, devices: list[jax.Device] | None = None) -> None:
+        """Over `devices`, by default all there are."""
+        self.mesh = Mesh(np.array(devices or jax.devices()), ("data",))
+        self._everywhere = NamedSharding(self.mesh, PartitionSpec())
+
+    def check_rows(self, rows: int) -> None:
+        """Refuses a batch that does not divide evenly."""
+        if rows % self.mesh.size:
+            raise MarError(f"[train] rows = {rows} must be a multiple of the {self.mesh.size} devices")
+
+    def replicate(self, tree):
+        """A copy of every array on every device."""
+        return jax.device_put(tree, self._everywhere)
+
+    def split_rows(self, tree, axis: int):
+        """Arrays whose `axis` counts rows, spread over the devices; each host contributes its own share."""
+        sharding = NamedSharding(self.mesh, PartitionSpec(*[None] * axis, "data"))
+
+        def place(array):
+            array = np.asarray(array)
+            share = array.shape[axis] // jax.process_count()
+            first = share * jax.process_index()
+            local = np.take(array, np.arange(first, first + share), axis=axis)
+            return jax.make_array_from_process_local_data(sharding, local, array.shape)
+
+        return jax.tree.map(place, tree)

@@ -1,0 +1,174 @@
+"""A recipe: everything a run depends on but the data itself, as one TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mar_training.config import ModelConfig, from_dict
+from mar_training.errors import MarError
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """`[data]`: rows of `seq_len` tokens; `weights` by source as `Packer` takes them."""
+
+    seq_len: int = 512
+    loss_on: str = "all"
+    weights: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OptimizerRecipe:
+    """`[optimizer]`: `adamw`, or `muon` for the projections with AdamW at `adam_lr` for the rest.
+
+    `schedule`: `cosine`, `wsd` (constant, then linear to `final_lr` over the last `decay_fraction`) or `constant`;
+    `final_lr` is a fraction of the peak. `ema` 0 switches the average of the weights off.
+    """
+
+    name: str = "adamw"
+    lr: float = 1e-3
+    adam_lr: float = 0.0
+    schedule: str = "cosine"
+    warmup_steps: int = 50
+    decay_fraction: float = 0.3
+    final_lr: float = 0.1
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip: float = 1.0
+    ema: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """`[train]`: a step is `rows` x `accumulate` rows; `dtype` is what the projections multiply in."""
+
+    steps: int = 1000
+    rows: int = 8
+    accumulate: int = 1
+    chunk: int = 64
+    dtype: str = "float32"
+    remat: bool = False
+    seed: int = 0
+    log_every: int = 10
+    eval_every: int = 100
+    eval_rows: int = 64
+    checkpoint_every: int = 200
+
+
+@dataclass(frozen=True)
+class DistillRecipe:
+    """`[distill]`, stage 2 only: SBDS with weights `alpha` and `beta`; `features` none, pre, post or both; `ce` adds
+    cross-entropy on the data, which the paper does not."""
+
+    alpha: float = 0.2
+    beta: float = 0.7
+    features: str = "pre"
+    feature_weight: float = 1.0
+    ce: float = 0.0
+
+
+@dataclass(frozen=True)
+class SparsityRecipe:
+    """`[sparsity]`, off by default: `weight` x how far each site's share of firing neurons exceeds `active_target`."""
+
+    weight: float = 0.0
+    active_target: tuple[float, ...] = (0.35, 0.35, 0.35, 0.35)
+    threshold_init: float = 1.0
+
+
+@dataclass(frozen=True)
+class QuantiseRecipe:
+    """`[quantise]`: the types of the four projections and the embedding, in force after `after` of the steps."""
+
+    weights: tuple[str, ...] = ("float",) * 4
+    embed_weights: str = "float"
+    after: float = 0.6
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole run. For `spiking`, `model` holds only what differs from the teacher: neuron, steps, tau, precharge."""
+
+    name: str
+    stage: str
+    model: dict[str, Any]
+    data: DataRecipe = DataRecipe()
+    optimizer: OptimizerRecipe = OptimizerRecipe()
+    train: TrainRecipe = TrainRecipe()
+    distill: DistillRecipe = DistillRecipe()
+    sparsity: SparsityRecipe = SparsityRecipe()
+    quantise: QuantiseRecipe = QuantiseRecipe()
+
+    def student(self, teacher: ModelConfig | None = None) -> ModelConfig:
+        """The network this run trains, checked, before quantisation."""
+        base = dataclasses.asdict(teacher) if teacher else {}
+        neuron = {} if self.stage == "dense" else {"neuron": "atmn"}
+        return from_dict(ModelConfig, base | neuron | self.model, f"{self.name}: [model]").checked()
+
+
+_TABLES = {
+    "data": DataRecipe,
+    "optimizer": OptimizerRecipe,
+    "train": TrainRecipe,
+    "distill": DistillRecipe,
+    "sparsity": SparsityRecipe,
+    "quantise": QuantiseRecipe,
+}
+_CHOICES = {
+    ("optimizer", "name"): ("adamw", "muon"),
+    ("optimizer", "schedule"): ("cosine", "wsd", "constant"),
+    ("train", "dtype"): ("float32", "bfloat16"),
+    ("distill", "features"): ("none", "pre", "post", "both"),
+    ("data", "loss_on"): ("all", "assistant"),
+}
+
+
+def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
+    """Reads a recipe; each override is `table.key=value`, the value as TOML writes it."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise MarError(f"cannot read recipe {path}: {e.strerror}") from e
+    except tomllib.TOMLDecodeError as e:
+        raise MarError(f"recipe {path} is not valid TOML: {e}") from e
+    for override in overrides or []:
+        _override(raw, override)
+    return recipe_from_dict(raw, str(path))
+
+
+def recipe_from_dict(raw: dict[str, Any], where: str) -> Recipe:
+    """Builds and checks a recipe from its tables."""
+    built = {
+        key: from_dict(_TABLES[key], value, f"{where}: [{key}]") if key in _TABLES else value
+        for key, value in raw.items()
+    }
+    recipe = from_dict(Recipe, built, where)
+    if recipe.stage not in ("dense", "spiking"):
+        raise MarError(f"{where}: stage must be 'dense' or 'spiking', not {recipe.stage!r}")
+    for (table, key), allowed in _CHOICES.items():
+        value = getattr(getattr(recipe, table), key)
+        if value not in allowed:
+            raise MarError(f"{where}: [{table}] {key} must be one of {', '.join(allowed)}, not {value!r}")
+    for key in ("steps", "rows", "accumulate", "chunk", "log_every", "eval_every", "eval_rows", "checkpoint_every"):
+        if getattr(recipe.train, key) < 1:
+            raise MarError(f"{where}: [train] {key} must be at least 1")
+    if recipe.data.seq_len < 2:
+        raise MarError(f"{where}: [data] seq_len must be at least 2")
+    return recipe
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    try:
+        path, value = text.split("=", 1)
+        parsed = tomllib.loads(f"value = {value}")["value"]
+        *tables, key = path.strip().split(".")
+    except (ValueError, tomllib.TOMLDecodeError) as e:
+        raise MarError(f"--set {text!r}: write it as table.key=value, with strings in quotes") from e
+    for table in tables:
+        raw = raw.setdefault(table, {})
+    raw[key] = parsed
