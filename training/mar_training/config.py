@@ -17,6 +17,18 @@ WEIGHT_TYPES = ("float", "int8", "int4", "ternary")
 QMAX = {"int8": 127, "int4": 7, "ternary": 1}
 """Largest integer of each weight type; all are symmetric."""
 
+LIMITS = {
+    "vocab_size": 262_144,
+    "d_model": 8_192,
+    "n_layers": 128,
+    "d_ffn": 32_768,
+    "n_heads": 256,
+    "head_dim": 256,
+    "d_state": 256,
+    "n_groups": 256,
+}
+"""Largest value of each size; what every reader of the format enforces (`models/FORMAT.md`)."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -103,9 +115,14 @@ class ModelConfig:
 
     def checked(self) -> ModelConfig:
         """Itself, or a `MarError` that names the first field that cannot be."""
-        positive = ("vocab_size", "d_model", "n_layers", "d_ffn", "n_heads", "head_dim", "d_state", "n_groups")
-        for name in positive:
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}")
+        for name, most in LIMITS.items():
+            value = getattr(self, name)
+            _require(1 <= value <= most, f"{name} must be from 1 to {most}, not {value}")
+        _require(self.d_inner <= 16_384, f"n_heads x head_dim must be at most 16384, not {self.d_inner}")
+        _require(0.0 < self.norm_eps <= 0.01, f"norm_eps must be above 0 and at most 0.01, not {self.norm_eps}")
+        _require(0 <= self.window <= 4096, f"window must be from 0 to 4096, not {self.window}")
+        _require(0 <= self.sinks <= 64, f"sinks must be from 0 to 64, not {self.sinks}")
+        _require(self.rope_theta > 1.0, f"rope_theta must be above 1, not {self.rope_theta}")
         _require(2 <= self.d_conv <= 8, f"d_conv must be from 2 to 8, not {self.d_conv}")
         _require(self.n_heads % self.n_groups == 0, f"n_groups {self.n_groups} must divide n_heads {self.n_heads}")
         _require(self.neuron in NEURONS, f"neuron must be one of {', '.join(NEURONS)}, not {self.neuron!r}")
@@ -126,9 +143,7 @@ class ModelConfig:
             )
         else:
             _require(self.sinks == 0, "sinks need a window above 0")
-        for steps, kind, (name, (width, _)) in zip(
-            self.steps, self.weights, self.site_shapes.items(), strict=True
-        ):
+        for steps, kind, (name, (width, _)) in zip(self.steps, self.weights, self.site_shapes.items(), strict=True):
             bound = width * steps * QMAX.get(kind, 0)
             # Above 2^24 an accumulated sum is no longer exact in float32, and trainer and engine may differ.
             _require(bound <= 1 << 24, f"{name}: inputs x steps x largest weight is {bound}, over 2^24")
@@ -145,6 +160,8 @@ def from_dict(cls: type, values: dict[str, Any], where: str) -> Any:
 
     Lists become tuples and whole numbers are taken for floats. `where` names the table in the error.
     """
+    if not isinstance(values, dict):
+        raise MarError(f"{where} must be a table, not {values!r}")
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for key in values:
         if key not in fields:
@@ -168,9 +185,7 @@ def _coerce(value: Any, kind: str, where: str) -> Any:
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     expected = {"int": int, "float": float, "str": str, "bool": bool}.get(kind.split(" ")[0].split("[")[0])
-    wrong = expected is not None and (
-        not isinstance(value, expected) or (expected is int and isinstance(value, bool))
-    )
+    wrong = expected is not None and (not isinstance(value, expected) or (expected is int and isinstance(value, bool)))
     if wrong or kind.startswith("tuple"):
         raise MarError(f"{where} must be of type {kind}, not {value!r}")
     if kind.startswith("dict") and not isinstance(value, dict):

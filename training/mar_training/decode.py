@@ -52,9 +52,7 @@ def step(params: Params, state, tokens, config: ModelConfig):
                 trace[f"counts_{name}"] = counts
             return y
 
-        parts = model.split_in_proj(
-            site("in_proj", model.rms_norm(x, layer["norm_mixer"], config.norm_eps)), config
-        )
+        parts = model.split_in_proj(site("in_proj", model.rms_norm(x, layer["norm_mixer"], config.norm_eps)), config)
         xbc = jnp.concatenate([parts["x"], parts["B"], parts["C"]], axis=-1)
         taps = jnp.concatenate([old["conv"], xbc[:, None]], axis=1)
         new["conv"] = taps[:, 1:]

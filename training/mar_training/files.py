@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from mar_training.errors import MarError
 
 
@@ -19,10 +21,13 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         with temporary.open("rb") as f:
             os.fsync(f.fileno())
+        # safetensors makes its files readable by their owner alone; a model is there to be read.
+        temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as e:
+    except (OSError, SafetensorError) as e:  # safetensors has its own error for a full disk
         temporary.unlink(missing_ok=True)
-        raise MarError(f"cannot write {path}: {e.strerror or e}; the previous file, if any, is untouched") from e
+        why = getattr(e, "strerror", None) or e
+        raise MarError(f"cannot write {path}: {why}; the previous file, if any, is untouched") from e
 
 
 def write_json(path: Path, value: Any) -> None:

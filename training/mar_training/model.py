@@ -67,24 +67,33 @@ def project(current, layer: Params, site: str, config: ModelConfig, dtype=jnp.fl
 
     Spiking, y = (c · q)·s: q are the integers of W with the threshold folded in, so the sum over neurons is exact.
     """
-    w = layer[site]
     if config.neuron == "dense":
-        y = jnp.matmul(current.astype(dtype), w.astype(dtype), preferred_element_type=jnp.float32)
+        y = jnp.matmul(current.astype(dtype), layer[site].astype(dtype), preferred_element_type=jnp.float32)
         return y, None, None
+    inv_threshold, weight, scale = site_weights(layer, site, config)
     index = SITES.index(site)
-    log_v = layer[f"log_threshold_{site}"]
-    r = current * jnp.exp(-log_v)
+    r = current * inv_threshold
     counts = fire(r, config.neuron, config.steps[index], config.tau, config.precharge)
     sign_free = r if config.neuron == "atmn" else jnp.maximum(r, 0.0)
-    fires = fires_at_all(sign_free, jnp.float32(1.0 - config.precharge))
-    folded = jnp.exp(log_v)[:, None] * w
-    kind = config.weights[index]
+    fires = fires_at_all(sign_free, jnp.float32(config.precharge))
+    y = jnp.matmul(counts.astype(dtype), weight.astype(dtype), preferred_element_type=jnp.float32)
+    return (y if scale is None else y * scale), counts, fires
+
+
+def site_weights(layer: Params, site: str, config: ModelConfig):
+    """(1/V [inputs], weights [inputs, outputs] with V folded in, scale [outputs] or None where they are floats).
+
+    From parameters in training, or as they are from a packed model (`export/reader.py`).
+    """
+    if f"{site}_q" in layer:
+        return layer[f"{site}_inv_threshold"], layer[f"{site}_q"], layer[f"{site}_scale"]
+    log_v = layer[f"log_threshold_{site}"]
+    folded = jnp.exp(log_v)[:, None] * layer[site]
+    kind = config.weights[SITES.index(site)]
     if kind == "float":
-        y = jnp.matmul(counts.astype(dtype), folded.astype(dtype), preferred_element_type=jnp.float32)
-    else:
-        q, s = quant.straight_through(folded, kind)
-        y = jnp.matmul(counts.astype(dtype), q.astype(dtype), preferred_element_type=jnp.float32) * s[0]
-    return y, counts, fires
+        return jnp.exp(-log_v), folded, None
+    q, s = quant.straight_through(folded, kind)
+    return jnp.exp(-log_v), q, s[0]
 
 
 def split_in_proj(y: jax.Array, config: ModelConfig) -> dict[str, jax.Array]:
@@ -95,6 +104,8 @@ def split_in_proj(y: jax.Array, config: ModelConfig) -> dict[str, jax.Array]:
 
 def embedding(params: Params, config: ModelConfig) -> tuple[jax.Array, jax.Array | None]:
     """(rows [v, d], scale [v, 1] or None): integers and their scale where the config says so."""
+    if "embed_q" in params:
+        return params["embed_q"], params["embed_scale"][:, None]
     if config.embed_weights == "float":
         return params["embed"], None
     return quant.straight_through(params["embed"], config.embed_weights, axis=-1)
@@ -129,7 +140,8 @@ def scan_inputs(parts, conv_out, layer, config: ModelConfig):
     b_in = b_in.reshape(*lead, config.n_groups, config.d_state)
     c_out = c_out.reshape(*lead, config.n_groups, config.d_state)
     dt = jax.nn.softplus(parts["dt"] + layer["dt_bias"])
-    return x, dt, -jnp.exp(layer["A_log"]), b_in, c_out
+    a_neg = layer["A"] if "A" in layer else -jnp.exp(layer["A_log"])
+    return x, dt, a_neg, b_in, c_out
 
 
 def gate(y, x, z, layer, config: ModelConfig):
@@ -153,7 +165,7 @@ def qkv(parts, config: ModelConfig, position):
     return rotary(q, position, config.rope_theta), rotary(k, position, config.rope_theta), v
 
 
-def forward(params: Params, tokens, segment, config: ModelConfig, options: Options = Options()) -> Output:  # noqa: B008
+def forward(params: Params, tokens, segment, config: ModelConfig, options: Options = Options()) -> Output:
     """Runs whole rows: tokens and segment [b, l] (padding has segment `PADDING`); any l."""
     length = tokens.shape[1]
     chunk = min(options.chunk, length)

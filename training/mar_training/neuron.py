@@ -21,11 +21,13 @@ def ternary_count(r: jax.Array, steps: int, tau: float, precharge: float) -> jax
     h = r + precharge * jnp.sign(r)
     if tau == 1.0:
         return jnp.clip(jnp.trunc(h), -steps, steps)
+    # Multiplied by the rounded reciprocal, as the format fixes it: a division may or may not be turned into one.
+    leak = jnp.float32(1.0 / tau)
     count = jnp.zeros_like(h)
     for _ in range(steps):
         spike = (h >= 1.0).astype(h.dtype) - (h <= -1.0).astype(h.dtype)
         count += spike
-        h = (h - spike) / tau
+        h = (h - spike) * leak
     return count
 
 
@@ -61,23 +63,23 @@ fire.defvjp(_fire_fwd, _fire_bwd)
 
 
 @jax.custom_vjp
-def fires_at_all(r: jax.Array, floor: jax.Array) -> jax.Array:
-    """1 where |r| reaches `floor` (so that at least one spike leaves), else 0.
+def fires_at_all(r: jax.Array, precharge: jax.Array) -> jax.Array:
+    """1 where at least one spike leaves, else 0; the sum is the neuron's own, so that both round alike.
 
     Its gradient is a triangle of height 1 and half-width 1 around the threshold: neurons near it feel the
     pull of the sparsity term, those far above or below do not.
     """
-    return (jnp.abs(r) >= floor).astype(r.dtype)
+    return (jnp.abs(r) + precharge >= 1.0).astype(r.dtype)
 
 
-def _fires_fwd(r, floor):
-    return fires_at_all(r, floor), (r, floor)
+def _fires_fwd(r, precharge):
+    return fires_at_all(r, precharge), (r, precharge)
 
 
 def _fires_bwd(res, grad):
-    r, floor = res
-    slope = jnp.maximum(0.0, 1.0 - jnp.abs(jnp.abs(r) - floor)) * jnp.sign(r)
-    return grad * slope, jnp.zeros_like(floor)
+    r, precharge = res
+    slope = jnp.maximum(0.0, 1.0 - jnp.abs(jnp.abs(r) + precharge - 1.0)) * jnp.sign(r)
+    return grad * slope, jnp.zeros_like(precharge)
 
 
 fires_at_all.defvjp(_fires_fwd, _fires_bwd)

@@ -50,6 +50,8 @@ class Packer:
         for name in self.weights:
             if name and name not in known:
                 raise MarError(f"data weights: no source {name!r}; the shard has {', '.join(sorted(known))}")
+            if not isinstance(self.weights[name], int | float) or self.weights[name] < 0:
+                raise MarError(f"data weights: {name!r} must be a number of at least 0, not {self.weights[name]!r}")
         if self.loss_on not in ("all", "assistant"):
             raise MarError(f"loss_on must be 'all' or 'assistant', not {self.loss_on!r}")
         self._epoch: tuple[int, list[list[int]]] = (-1, [])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import zstandard
 
@@ -15,19 +14,36 @@ from mar_training.errors import MarError
 ROLES = ("system", "user", "assistant")
 
 
-@contextmanager
-def _open_text(path: Path):
+def _lines(path: Path) -> Iterator[bytes]:
     try:
         raw = path.open("rb")
     except OSError as e:
         raise MarError(f"cannot open data file {path}: {e.strerror}") from e
     with raw:
-        if path.suffix == ".zst":
-            # The archives are made with a long window, which the decoder refuses unless told its size.
-            stream = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(raw)
-            yield io.TextIOWrapper(stream, encoding="utf-8")
-        else:
-            yield io.TextIOWrapper(raw, encoding="utf-8")
+        if path.suffix != ".zst":
+            yield from raw
+            return
+        rest = b""
+        for block in _decompressed(raw):
+            *whole, rest = (rest + block).split(b"\n")
+            yield from whole
+        if rest:
+            yield rest
+
+
+def _decompressed(raw: BinaryIO) -> Iterator[bytes]:
+    # Not the library's stream reader: that one takes a file cut short for a whole one.
+    # The archives are made with a long window, which the decoder refuses unless told its size.
+    decoder = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+    frame = decoder.decompressobj()
+    while data := raw.read(1 << 20):
+        while data:
+            if frame.eof:
+                frame = decoder.decompressobj()
+            yield frame.decompress(data)
+            data = frame.unused_data
+    if not frame.eof:
+        raise zstandard.ZstdError("the file is cut short")
 
 
 def read_records(path: Path, *, continuations: bool = False) -> Iterator[dict]:
@@ -39,16 +55,15 @@ def read_records(path: Path, *, continuations: bool = False) -> Iterator[dict]:
     """
     number = 0
     try:
-        with _open_text(path) as lines:
-            for number, line in enumerate(lines, start=1):  # noqa: B007
-                if not line.strip():
-                    continue
-                record = json.loads(line)
-                _check(record, f"{path}:{number}")
-                if continuations or not record.get("continuation"):
-                    yield record
+        for number, line in enumerate(_lines(path), start=1):
+            if not line.strip():
+                continue
+            record = json.loads(line)
+            _check(record, f"{path}:{number}")
+            if continuations or not record.get("continuation"):
+                yield record
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
-        raise MarError(f"{path}:{number + isinstance(e, UnicodeDecodeError)}: not a JSON record: {e}") from e
+        raise MarError(f"{path}:{number}: not a JSON record: {e}") from e
     except zstandard.ZstdError as e:
         raise MarError(f"{path}: damaged zstd data after line {number}: {e}") from e
 
@@ -68,3 +83,5 @@ def _check(record, where: str) -> None:
             raise MarError(f"{where}: each message needs a 'content' string")
         if message.get("role") not in ROLES:
             raise MarError(f"{where}: a role must be one of {', '.join(ROLES)}, not {message.get('role')!r}")
+    if messages[-1]["role"] != "assistant":
+        raise MarError(f"{where}: the last message must be the assistant's, not the {messages[-1]['role']}'s")

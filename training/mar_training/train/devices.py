@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mar_training.errors import MarError
@@ -15,10 +16,15 @@ def start(cpu_devices: int = 0, coordinator: str = "", process: int = 0, process
     `cpu_devices` > 0 splits the CPU into that many devices: element-wise work then uses as many cores. With
     `coordinator` ("host:port") this process joins `processes` others by `jax.distributed`.
     """
-    if cpu_devices:
+    if cpu_devices and cpu_devices != jax.config.jax_num_cpu_devices:
         jax.config.update("jax_num_cpu_devices", cpu_devices)
     if coordinator:
         jax.distributed.initialize(coordinator, processes, process)
+
+
+def on_any_host(flag: bool) -> bool:
+    """Whether `flag` is set on any host; every host must ask, and hosts wait here for one another."""
+    return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
 class DataParallel:

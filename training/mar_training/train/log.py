@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jax
+
 from mar_training.errors import MarError
 from mar_training.files import write_atomically
 
@@ -19,7 +21,9 @@ class RunLog:
         self.quiet = quiet
 
     def write(self, entry: dict) -> None:
-        """One entry: at least `step`."""
+        """One entry: at least `step`. Of several hosts the first writes for all."""
+        if jax.process_index():
+            return
         try:
             with self.path.open("a", encoding="utf-8") as f:
                 f.write(json.dumps(entry) + "\n")
@@ -49,7 +53,7 @@ def read_log(path: Path) -> list[dict]:
     try:
         for line in path.read_text().splitlines():
             entry = json.loads(line)
-            entries[entry["step"], "val_loss" in entry] = entry
+            entries[entry["step"], "val_loss" in entry, "resumed" in entry] = entry
     except (OSError, ValueError, KeyError) as e:
         raise MarError(f"cannot read the log {path}: {e}") from e
     return [entries[key] for key in sorted(entries)]

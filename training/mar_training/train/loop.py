@@ -21,7 +21,7 @@ from mar_training.data.shards import Shard
 from mar_training.errors import MarError
 from mar_training.evaluate.loss import validation
 from mar_training.train import checkpoint, objective
-from mar_training.train.devices import DataParallel
+from mar_training.train.devices import DataParallel, on_any_host
 from mar_training.train.log import RunLog
 from mar_training.train.optimizer import optimizer
 from mar_training.train.recipe import Recipe
@@ -59,6 +59,7 @@ class Trainer:
         """`params` are where a new run starts; a folder that holds a checkpoint goes on from that instead."""
         self.recipe, self.teacher, self.folder = recipe, teacher, folder
         self.config = config
+        self.config_at(recipe.train.steps)  # so that a mistake in [quantise] shows now and not at the switch
         self.devices = devices or DataParallel()
         self.devices.check_rows(recipe.train.rows)
         self.packer = Packer(
@@ -119,9 +120,7 @@ class Trainer:
         def loss_of(params, micro):
             if self.recipe.stage == "dense":
                 return objective.dense_loss(params, micro, denominator, config, self.recipe)
-            return objective.spiking_loss(
-                params, micro, denominator, config, self.recipe, teacher, self.teacher.config
-            )
+            return objective.spiking_loss(params, micro, denominator, config, self.recipe, teacher, self.teacher.config)
 
         grad = jax.grad(loss_of, has_aux=True)
         if self.recipe.train.accumulate == 1:
@@ -133,7 +132,7 @@ class Trainer:
 
             zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(grad, state["params"], first(batch)))
             (grads, metrics), _ = jax.lax.scan(add, zeros, batch)
-        metrics["grad_norm"] = optax.global_norm(grads)
+        metrics["grad_norm"] = optax.tree.norm(grads)
         updates, new_optimizer = self.optimizer.update(grads, state["optimizer"], state["params"])
         new = {"params": optax.apply_updates(state["params"], updates), "optimizer": new_optimizer}
         if "ema" in state:
@@ -177,17 +176,22 @@ class Trainer:
             self.tokens += tokens
             due = {
                 key: self.step % every == 0 or self.step == train.steps
-                for key, every in (("log", train.log_every), ("eval", train.eval_every), ("save", train.checkpoint_every))
+                for key, every in (
+                    ("log", train.log_every),
+                    ("eval", train.eval_every),
+                    ("save", train.checkpoint_every),
+                )
             }
-            if stop or any(due.values()):
+            stopping = on_any_host(bool(stop))  # all at the same step, or those that go on wait for ever
+            if stopping or any(due.values()):
                 means = self._means(pending)
                 elapsed = time.monotonic() - since
                 entry = {"step": self.step, "tokens": self.tokens, **means}
                 self.log.write(entry | {"tokens_per_second": (self.tokens - tokens_then) / elapsed})
                 pending = []
-            if due["save"] or stop:
+            if due["save"] or stopping:
                 self._checkpoint()
-            if stop:
+            if stopping:
                 raise Interrupted(f"stopped at step {self.step}; the same command goes on from there")
             if due["eval"] and self.step < train.steps:
                 result = self.evaluate(train.eval_rows)
@@ -233,7 +237,7 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         if jax.process_index() == 0:
-            checkpoint.save_step(self.folder, self.step, self.state, self.config, self._info())
+            checkpoint.save_step(self.folder, self.step, self.state, self.config_at(self.step - 1), self._info())
 
     def _save(self, path: Path, result: dict) -> None:
         if jax.process_index() == 0:

@@ -157,6 +157,8 @@ def recipe_from_dict(raw: dict[str, Any], where: str) -> Recipe:
     for key in ("steps", "rows", "accumulate", "chunk", "log_every", "eval_every", "eval_rows", "checkpoint_every"):
         if getattr(recipe.train, key) < 1:
             raise MarError(f"{where}: [train] {key} must be at least 1")
+    if len(recipe.sparsity.active_target) != 4:
+        raise MarError(f"{where}: [sparsity] active_target needs one number for each of the four sites")
     if recipe.data.seq_len < 2:
         raise MarError(f"{where}: [data] seq_len must be at least 2")
     return recipe
@@ -171,4 +173,6 @@ def _override(raw: dict[str, Any], text: str) -> None:
         raise MarError(f"--set {text!r}: write it as table.key=value, with strings in quotes") from e
     for table in tables:
         raw = raw.setdefault(table, {})
+        if not isinstance(raw, dict):
+            raise MarError(f"--set {text!r}: {table!r} is a value, not a table")
     raw[key] = parsed

@@ -31,9 +31,7 @@ def train_dense(recipe: Recipe, data: Path, folder: Path, *, init: Path | None =
         _same_tokenizer(info, train, init)
     else:
         start = parameters.init(config, jax.random.key(recipe.train.seed))
-    trainer = Trainer(
-        recipe, config, start, (train, val), folder, tokenizer_sha256=train.tokenizer_sha256, quiet=quiet
-    )
+    trainer = Trainer(recipe, config, start, (train, val), folder, tokenizer_sha256=train.tokenizer_sha256, quiet=quiet)
     return trainer.run()
 
 
@@ -80,5 +78,3 @@ def calibrated(weights: dict, dense: ModelConfig, shard: Shard, recipe: Recipe) 
 def _same_tokenizer(info: dict, shard: Shard, path: Path) -> None:
     if info["tokenizer_sha256"] != shard.tokenizer_sha256:
         raise MarError(f"{path} was trained with another tokenizer than this data folder's")
-
-

@@ -1,0 +1,254 @@
+"""`mar-train`: one command for every step from chats to a model directory."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from mar_training import __version__
+from mar_training.errors import MarError
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, whole."""
+    top = argparse.ArgumentParser("mar-train", description="Train, quantise and export MAR, a spiking language model.")
+    top.add_argument("--version", action="version", version=__version__)
+    top.add_argument(
+        "--cpu-devices",
+        type=int,
+        default=0,
+        metavar="N",
+        help="split the CPU into N devices and the batch over them (default: one a core, at most 8, for training)",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _data(commands)
+    _train(commands)
+    _measure(commands)
+    _ship(commands)
+    return top
+
+
+def _data(commands) -> None:
+    data = commands.add_parser("data", help="tokenise chats into memory-mapped shards, with a tokenizer of their own")
+    data.add_argument("--train", type=Path, nargs="+", required=True, metavar="FILE", help=".jsonl or .jsonl.zst")
+    data.add_argument("--val", type=Path, nargs="+", required=True, metavar="FILE", help="never trained on")
+    data.add_argument("--out", type=Path, required=True, metavar="DIR")
+    data.add_argument("--vocab-size", type=int, default=4096)
+    data.add_argument("--tokenizer", type=Path, metavar="FILE", help="use this tokenizer.json instead of learning one")
+    data.add_argument("--tokenizer-records", type=int, default=10**9, help="learn the tokenizer from the first N")
+    data.add_argument("--continuations", action="store_true", help="keep records that start in mid-conversation")
+    data.set_defaults(run=_run_data)
+
+
+def _train(commands) -> None:
+    train = commands.add_parser("train", help="train the dense teacher, or the spiking student from it")
+    stages = train.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for stage, text in (
+        ("dense", "the dense Mamba-2 language model, from scratch"),
+        ("spiking", "stage 2: spikes by SBDS, from a dense teacher"),
+    ):
+        one = stages.add_parser(stage, help=text)
+        one.add_argument("--recipe", type=Path, required=True, metavar="TOML", help=f"see {RECIPES}")
+        one.add_argument("--data", type=Path, required=True, metavar="DIR", help="what `mar-train data` wrote")
+        one.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run; resumed where it exists")
+        one.add_argument("--init", type=Path, metavar="CKPT", help="start from these weights")
+        one.add_argument("--set", action="append", default=[], metavar="table.key=value", help="override the recipe")
+        one.add_argument(
+            "--coordinator", default="", metavar="HOST:PORT", help="several hosts: the first one's address"
+        )
+        one.add_argument("--process", type=int, default=0, help="several hosts: this one's number")
+        one.add_argument("--processes", type=int, default=1, help="several hosts: how many")
+        if stage == "spiking":
+            one.add_argument("--teacher", type=Path, required=True, metavar="CKPT", help="a dense run or checkpoint")
+        one.set_defaults(run=_run_train)
+    ablate = commands.add_parser("ablate", help="the paper's ablations at a small size; resumes where it stopped")
+    ablate.add_argument("--data", type=Path, required=True, metavar="DIR")
+    ablate.add_argument("--out", type=Path, required=True, metavar="DIR", help="where runs and results go")
+    ablate.add_argument("--report", type=Path, metavar="MD", help="write the tables into this file")
+    ablate.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    ablate.add_argument("--only", nargs="+", metavar="VARIANT", help="run just these")
+    ablate.add_argument("--dense-recipe", type=Path, default=RECIPES / "ablation_dense.toml", metavar="TOML")
+    ablate.add_argument("--spiking-recipe", type=Path, default=RECIPES / "ablation_spiking.toml", metavar="TOML")
+    ablate.set_defaults(run=_run_ablate)
+
+
+def _measure(commands) -> None:
+    evaluate = commands.add_parser("eval", help="loss, firing rates, operations, energy and replies of networks")
+    evaluate.add_argument(
+        "networks", type=Path, nargs="+", metavar="NETWORK", help="run, checkpoint or model directory"
+    )
+    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
+    evaluate.add_argument("--rows", type=int, help="only the first N validation rows")
+    evaluate.add_argument("--seq-len", type=int, default=512)
+    evaluate.add_argument("--no-replies", action="store_true", help="skip the fifty sampled replies")
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
+    evaluate.set_defaults(run=_run_eval)
+    chat = commands.add_parser("chat", help="talk to a network; an empty line ends")
+    chat.add_argument("network", type=Path, metavar="NETWORK")
+    chat.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json (default: the network's)")
+    chat.add_argument("--seed", type=int, default=0)
+    chat.set_defaults(run=_run_chat)
+    plot = commands.add_parser("plot", help="draw the logs of runs")
+    plot.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    plot.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png or .svg")
+    plot.set_defaults(run=_run_plot)
+
+
+def _ship(commands) -> None:
+    pack = commands.add_parser("pack", help="a checkpoint's weights alone, in bfloat16: half the size, to go on from")
+    pack.add_argument("checkpoint", type=Path, metavar="CKPT")
+    pack.add_argument("--out", type=Path, required=True, metavar="FILE")
+    pack.set_defaults(run=_run_pack)
+    export = commands.add_parser("export", help="write a model directory and prove it equals the trained network")
+    export.add_argument("name", help="the model's name")
+    export.add_argument("--run", dest="run_folder", type=Path, required=True, metavar="CKPT", help="the spiking run")
+    export.add_argument("--dense", type=Path, required=True, metavar="CKPT", help="its teacher")
+    export.add_argument("--data", type=Path, required=True, metavar="DIR")
+    export.add_argument("--story", type=Path, required=True, metavar="TOML", help="the model card's own words")
+    export.add_argument("--models", type=Path, default=Path("models"), metavar="DIR")
+    export.add_argument("--rows", type=int, help="evaluate on the first N validation rows only")
+    export.set_defaults(run=_run_export)
+    golden = commands.add_parser("golden", help="write the vectors that the engine must reproduce")
+    golden.add_argument("models", type=Path, nargs="*", metavar="MODEL", help="model directories, beside the tiny ones")
+    golden.add_argument("--out", type=Path, default=Path("tests/golden"), metavar="DIR")
+    golden.set_defaults(run=_run_golden)
+
+
+def _run_data(args) -> None:
+    from mar_training.data.prepare import prepare
+
+    metas = prepare(
+        args.train,
+        args.val,
+        args.out,
+        vocab_size=args.vocab_size,
+        tokenizer_path=args.tokenizer,
+        tokenizer_records=args.tokenizer_records,
+        continuations=args.continuations,
+    )
+    for part, meta in metas.items():
+        print(f"{part}: {meta['records']:,} records, {meta['tokens']:,} tokens")
+
+
+def _run_train(args) -> None:
+    from mar_training.train.recipe import load_recipe
+    from mar_training.train.stages import train_dense, train_spiking
+
+    recipe = load_recipe(args.recipe, args.set)
+    if recipe.stage != args.stage:
+        raise MarError(f"{args.recipe} is a recipe for `train {recipe.stage}`, not `train {args.stage}`")
+    if args.stage == "dense":
+        result = train_dense(recipe, args.data, args.out, init=args.init)
+    else:
+        result = train_spiking(recipe, args.data, args.teacher, args.out, init=args.init)
+    print(f"done: validation loss {result['val_loss']:.4f} nats a token; weights in {args.out / 'final.safetensors'}")
+
+
+def _run_ablate(args) -> None:
+    from mar_training import ablate
+
+    ablate.run(
+        args.data,
+        args.out,
+        seeds=args.seeds,
+        only=args.only,
+        dense_recipe=args.dense_recipe,
+        spiking_recipe=args.spiking_recipe,
+    )
+    if args.report:
+        ablate.write_report(args.out, args.report)
+
+
+def _run_eval(args) -> None:
+    from mar_training.data.shards import open_with_tokenizer
+    from mar_training.evaluate.report import evaluate, load_network, print_comparison
+    from mar_training.files import write_json
+
+    _, val, tokenizer = open_with_tokenizer(args.data)
+    results = {}
+    for path in args.networks:
+        params, config, _ = load_network(path)
+        results[str(path)] = evaluate(
+            params, config, val, tokenizer, seq_len=args.seq_len, rows=args.rows, sample=not args.no_replies
+        )
+    print_comparison(results)
+    if args.json:
+        write_json(args.json, results)
+
+
+def _run_chat(args) -> None:
+    from mar_training.data.tokenizer import load_tokenizer
+    from mar_training.evaluate.replies import conversations
+    from mar_training.evaluate.report import load_network
+
+    params, config, _ = load_network(args.network)
+    tokenizer = load_tokenizer(args.tokenizer or args.network / "tokenizer.json")
+    said: list[str] = []
+    while line := input("you: ").strip():
+        said.append(line)
+        chat = conversations(params, config, tokenizer, [said], seed=args.seed)[0]
+        print(f"mar: {chat[-1]['content']}")
+
+
+def _run_plot(args) -> None:
+    from mar_training.train.log import plot
+
+    plot([run / "log.jsonl" for run in args.runs], args.out)
+
+
+def _run_pack(args) -> None:
+    from mar_training.train import checkpoint
+
+    path = checkpoint.resolve(args.checkpoint)
+    params, info = checkpoint.load_params(path)
+    config = info.pop("config")
+    checkpoint.save(args.out, {"params": params}, config, info, half=True)
+    print(f"wrote {args.out}: {args.out.stat().st_size:,} bytes")
+
+
+def _run_export(args) -> None:
+    from mar_training.export.directory import export
+
+    export(args.name, args.run_folder, args.dense, args.data, args.models, args.story, args.rows)
+
+
+def _run_golden(args) -> None:
+    from mar_training.golden import write_golden
+
+    for name, size in write_golden(args.models, args.out).items():
+        print(f"{args.out / name}.safetensors: {size:,} bytes")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 0, 1 with a sentence on stderr, or 130 where it was stopped."""
+    args = parser().parse_args(argv)
+    try:
+        from mar_training.train import devices
+        from mar_training.train.loop import Interrupted
+
+        multi_host = getattr(args, "processes", 1) > 1
+        cores = min(os.cpu_count() or 1, 8) if args.command in ("train", "ablate") and not multi_host else 0
+        devices.start(
+            args.cpu_devices or cores,
+            getattr(args, "coordinator", "") if multi_host else "",
+            getattr(args, "process", 0),
+            getattr(args, "processes", 1),
+        )
+        args.run(args)
+    except MarError as e:
+        print(f"mar-train: {e}", file=sys.stderr)
+        return 1
+    except Interrupted as e:
+        print(f"mar-train: {e}", file=sys.stderr)
+        return 130
+    except (KeyboardInterrupt, EOFError):
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

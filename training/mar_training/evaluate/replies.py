@@ -1,0 +1,91 @@
+"""How replies read: fifty sampled ones in numbers, and short conversations in full."""
+
+from __future__ import annotations
+
+from tokenizers import Tokenizer
+
+from mar_training.config import ModelConfig
+from mar_training.data.tokenizer import END, encode_prompt
+from mar_training.decode import generate
+
+SAMPLING = {"temperature": 0.6, "top_p": 0.9, "max_new_tokens": 80}
+"""How a model of this size is best sampled; exported as its generation config."""
+
+PROMPTS = (
+    "Hi!", "Hello, how are you?", "Good morning!", "What is your name?", "Who made you?", "What can you do?",
+    "Tell me about yourself.", "Are you a robot?", "I am tired today.", "I feel happy!", "What do you like to eat?",
+    "Do you have any hobbies?", "I have a dog named Max.", "I work as a teacher.", "My favorite color is blue.",
+    "What is the capital of France?", "What is the capital of Japan?", "What is a volcano?", "What is gravity?",
+    "What is an island?", "What is music?", "Can you explain what photosynthesis is?", "What is a computer?",
+    "What does the word brave mean?", "What does the word river mean?", "What does happy mean?", "Define courage.",
+    "What is the opposite of hot?", "What is the opposite of big?", "What is 2 + 3?", "What is 10 - 4?",
+    "Which is bigger, 4 or 9?", "How do you spell cat?", "Name three animals.", "Name two fruits.",
+    "Is a dog an animal?", "What comes after Monday?", "What number comes after 7?", "What is the past tense of go?",
+    "Tell me a story.", "Tell me a story about a fox.", "Do you like movies?", "What is your favorite sport?",
+    "Do you like music?", "Have you read any good books?", "What should I do this weekend?", "It is raining today.",
+    "Thank you!", "Goodbye!", "See you tomorrow.",
+)  # fmt: skip
+
+CONVERSATIONS = (
+    ("Hello!", "How are you today?", "What can you do?"),
+    ("I have a cat named Luna.", "What is my cat's name?", "Thank you!"),
+    ("What is the capital of France?", "What is a volcano?", "What is the opposite of hot?"),
+    ("Do you like movies?", "What is your favorite one?", "Why do you like it?"),
+    ("What is your name?", "What does the word brave mean?", "Goodbye!"),
+)
+
+
+def sampled_replies(params, config: ModelConfig, tokenizer: Tokenizer, *, seed: int = 0) -> list[tuple[str, str]]:
+    """(prompt, reply) for each of `PROMPTS`, sampled with `SAMPLING`."""
+    prompts = [encode_prompt(tokenizer, [{"role": "user", "content": p}]) for p in PROMPTS]
+    replies = _generate(params, config, tokenizer, prompts, seed)
+    return [(prompt, tokenizer.decode(reply)) for prompt, reply in zip(PROMPTS, replies, strict=True)]
+
+
+def _generate(params, config, tokenizer, prompts, seed):
+    return generate(
+        params,
+        config,
+        prompts,
+        end=tokenizer.token_to_id(END),
+        max_new=SAMPLING["max_new_tokens"],
+        temperature=SAMPLING["temperature"],
+        top_p=SAMPLING["top_p"],
+        seed=seed,
+    )
+
+
+def conversations(
+    params, config: ModelConfig, tokenizer: Tokenizer, scripts=CONVERSATIONS, *, seed: int = 0
+) -> list[list[dict]]:
+    """Runs each script of user turns, all scripts (of equal length) side by side; returns the chats as message lists, unedited."""
+    chats: list[list[dict]] = [[] for _ in scripts]
+    for turn in range(len(scripts[0])):
+        for chat, script in zip(chats, scripts, strict=True):
+            chat.append({"role": "user", "content": script[turn]})
+        prompts = [encode_prompt(tokenizer, chat) for chat in chats]
+        replies = _generate(params, config, tokenizer, prompts, seed + turn)
+        for chat, reply in zip(chats, replies, strict=True):
+            chat.append({"role": "assistant", "content": tokenizer.decode(reply)})
+    return chats
+
+
+def diversity(replies: list[str]) -> dict[str, float]:
+    """distinct-1 and distinct-2 (different n-grams over all n-grams, words), and the share of replies in which some
+    four words in a row come twice."""
+    words = [reply.lower().split() for reply in replies]
+
+    def ngrams(n: int) -> list[list[tuple]]:
+        return [[tuple(w[i : i + n]) for i in range(len(w) - n + 1)] for w in words]
+
+    def distinct(n: int) -> float:
+        flat = [gram for reply in ngrams(n) for gram in reply]
+        return len(set(flat)) / max(len(flat), 1)
+
+    repeats = sum(len(set(grams)) < len(grams) for grams in ngrams(4))
+    return {
+        "distinct_1": distinct(1),
+        "distinct_2": distinct(2),
+        "repetition": repeats / max(len(replies), 1),
+        "mean_words": sum(map(len, words)) / max(len(words), 1),
+    }

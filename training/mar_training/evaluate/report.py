@@ -1,0 +1,102 @@
+"""`mar-train eval`: every number about a network in one table and one JSON."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tokenizers import Tokenizer
+
+from mar_training import params as parameters
+from mar_training.config import SITES, ModelConfig
+from mar_training.data.shards import Shard
+from mar_training.evaluate.energy import dense_operations, energy_table, picojoules
+from mar_training.evaluate.loss import validation
+from mar_training.evaluate.replies import diversity, sampled_replies
+from mar_training.export.reader import read_packed
+from mar_training.model import Options
+from mar_training.train import checkpoint
+from mar_training.train.devices import DataParallel
+
+
+def load_network(path: Path) -> tuple[dict, ModelConfig, dict]:
+    """(parameters, config, info) of a checkpoint, a run folder or an exported model directory."""
+    if (path / "manifest.json").exists():
+        params, config = read_packed(path)
+        return params, config, {}
+    found = checkpoint.resolve(path)
+    params, info = checkpoint.load_params(found)
+    return params, info["config"], info
+
+
+def evaluate(
+    params,
+    config: ModelConfig,
+    val: Shard,
+    tokenizer: Tokenizer,
+    *,
+    seq_len: int = 512,
+    rows: int | None = None,
+    sample: bool = True,
+) -> dict:
+    """Losses, perplexity, bits per byte, rates, operations and energy of a token, and replies in numbers.
+
+    bits_per_byte spreads the loss of all predicted tokens, the template's included, over the bytes of text alone.
+    """
+    result = validation(
+        params,
+        config,
+        val,
+        seq_len=seq_len,
+        rows=rows,
+        batch_rows=8,
+        options=Options(),
+        devices=DataParallel(),
+    )
+    bytes_per_token = val.text_bytes.sum() / len(val.tokens)
+    result["perplexity"] = math.exp(result["val_loss"])
+    result["bits_per_byte"] = result["val_loss"] / math.log(2) / bytes_per_token
+    if config.neuron == "dense":
+        dense = dense_operations(config)
+        result["mac_per_token"] = dense["mac"]
+        result["energy_pj_per_token"] = {"dense": round(picojoules(dense))}
+    else:
+        result |= energy_table(config, result["rate_per_layer"])
+    if sample:
+        replies = sampled_replies(params, config, tokenizer)
+        result |= diversity([reply for _, reply in replies])
+        result["replies"] = [{"prompt": prompt, "reply": reply} for prompt, reply in replies]
+    if "embed" in params:
+        result["parameters"] = parameters.count(params)
+    return result
+
+
+def print_comparison(columns: dict[str, dict], console: Console | None = None) -> None:
+    """A table with a column for each network, of what `evaluate` returned."""
+    table = Table("", *columns)
+    rows = {
+        "validation loss, nats a token": ("val_loss", "{:.4f}"),
+        "… of the replies": ("val_reply_loss", "{:.4f}"),
+        "perplexity": ("perplexity", "{:.2f}"),
+        "bits per byte": ("bits_per_byte", "{:.4f}"),
+        "AC a token": ("ac_per_token", "{:,.0f}"),
+        "MAC a token": ("mac_per_token", "{:,.0f}"),
+        "distinct-1": ("distinct_1", "{:.3f}"),
+        "distinct-2": ("distinct_2", "{:.3f}"),
+        "replies that repeat": ("repetition", "{:.0%}"),
+    }
+    for title, (key, form) in rows.items():
+        table.add_row(title, *[form.format(c[key]) if key in c else "–" for c in columns.values()])
+    for key, title in (("rate", "firing rate"), ("active", "neurons that fire")):
+        for index, site in enumerate(SITES):
+            cells = [f"{c[key][index]:.3f}" if key in c else "–" for c in columns.values()]
+            table.add_row(f"{title}, {site}", *cells)
+    for key in ("spiking", "dense"):
+        cells = [
+            f"{c['energy_pj_per_token'][key] / 1e6:.2f}" if key in c["energy_pj_per_token"] else "–"
+            for c in columns.values()
+        ]
+        table.add_row(f"µJ a token, {key} (estimate)", *cells)
+    (console or Console()).print(table)

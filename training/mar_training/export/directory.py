@@ -1,0 +1,117 @@
+"""`mar-train export`: a whole model directory from a finished run, and the proof that it is the trained network."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from mar_training.config import ModelConfig
+from mar_training.data.shards import Shard, open_with_tokenizer
+from mar_training.errors import MarError
+from mar_training.evaluate.replies import SAMPLING, conversations
+from mar_training.evaluate.report import evaluate, print_comparison
+from mar_training.export.card import model_card
+from mar_training.export.reader import check_manifest, read_packed
+from mar_training.export.writer import pack_params, write_manifest, write_tokenizer, write_weights
+from mar_training.files import write_atomically, write_json
+from mar_training.model import forward, lm_head
+from mar_training.train import checkpoint
+
+TOLERANCE = 1e-5
+"""Largest difference allowed between a logit of the trainer and of the files read back."""
+
+
+def export(
+    name: str, run: Path, dense: Path, data: Path, models: Path, story_path: Path, rows: int | None = None
+) -> dict:
+    """Writes `models/name/` from the spiking run `run` and its dense teacher; returns `metrics.json`'s content.
+
+    `story_path` is a TOML file with what no measurement can say: summary, can, cannot, commands. Evaluates both
+    networks on the first `rows` validation rows, or all.
+    """
+    try:
+        story = tomllib.loads(story_path.read_text(encoding="utf-8"))
+        missing = {"summary", "can", "cannot", "commands"} - set(story)
+    except (OSError, tomllib.TOMLDecodeError) as e:
+        raise MarError(f"cannot read the card's text {story_path}: {e}") from e
+    if missing:
+        raise MarError(f"{story_path}: missing {', '.join(sorted(missing))}")
+    train, val, tokenizer = open_with_tokenizer(data)
+    params, info = checkpoint.load_params(checkpoint.resolve(run))
+    config = info["config"]
+    folder = models / name
+    write_weights(pack_params(params, config), config, name, folder)
+    write_tokenizer(tokenizer, SAMPLING, folder)
+
+    packed, packed_config = read_packed(folder)
+    if packed_config != config:
+        raise MarError(f"{folder / 'config.json'} does not read back as the trained config")
+    difference = largest_difference(params, packed, config, val)
+    if difference > TOLERANCE:
+        raise MarError(f"the exported logits differ from the trainer's by {difference:.2e}, over {TOLERANCE}")
+
+    dense_params, dense_info = checkpoint.load_params(checkpoint.resolve(dense))
+    spiking_result = evaluate(packed, config, val, tokenizer, rows=rows)
+    dense_result = evaluate(dense_params, dense_info["config"], val, tokenizer, rows=rows)
+    print_comparison({"dense teacher": dense_result, name: spiking_result})
+
+    weights_bytes = (folder / "model.safetensors").stat().st_size
+    metrics = metrics_json(spiking_result, dense_result, info, dense_info, weights_bytes)
+    metrics["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(params))
+    metrics["largest_logit_difference"] = difference
+    write_json(folder / "metrics.json", metrics)
+    story["sources"] = used_sources(train, dense_info["recipe"]["data"]["weights"])
+    story["chats"] = conversations(packed, config, tokenizer)
+    card = model_card(name, config, metrics, story)
+    write_atomically(folder / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
+    write_manifest(folder)
+    check_manifest(folder)
+    Console().print(f"wrote {folder}: {weights_bytes:,} bytes of weights, logits within {difference:.1e}")
+    return metrics
+
+
+def largest_difference(params: dict, packed: dict, config: ModelConfig, val: Shard) -> float:
+    """Largest |difference| of any logit between trainer and files, over the first 256 validation tokens."""
+    tokens = jnp.asarray(np.array(val.tokens[:256], np.int32))[None]
+    segment = jnp.zeros_like(tokens)
+    logits = [lm_head(p, forward(p, tokens, segment, config).hidden, config) for p in (params, packed)]
+    return float(jnp.abs(logits[0] - logits[1]).max())
+
+
+def metrics_json(spiking: dict, dense: dict, info: dict, dense_info: dict, weights_bytes: int) -> dict:
+    """`metrics.json`: the card's figures as data."""
+
+    def by_place(key: str) -> dict:
+        per_layer = spiking[f"{key}_per_layer"]
+        return {"mean": float(np.mean(per_layer)), "per_site": spiking[key], "per_layer": per_layer}
+
+    same = ("ac_per_token", "mac_per_token", "mul_per_token", "dense_mac_per_token", "energy_pj_per_token")
+    also = ("perplexity", "bits_per_byte", "distinct_1", "distinct_2", "repetition", "val_tokens")
+    return {
+        "bytes": weights_bytes,
+        "tokens_trained": {"dense": dense_info["tokens"], "spiking": info["tokens"]},
+        "steps_trained": {"dense": dense_info["step"], "spiking": info["step"]},
+        "dense_val_loss": dense["val_loss"],
+        "dense_val_reply_loss": dense["val_reply_loss"],
+        "dense_bits_per_byte": dense["bits_per_byte"],
+        "spiking_val_loss": spiking["val_loss"],
+        "spiking_val_reply_loss": spiking["val_reply_loss"],
+        "firing_rate": by_place("rate"),
+        "active": by_place("active"),
+        **{key: spiking[key] for key in (*same, *also)},
+    }
+
+
+def used_sources(shard: Shard, weights: dict[str, float]) -> list[dict]:
+    """The training sources with licence and weight, one line for each licence and family."""
+    default = weights.get("", 1.0)
+    out = []
+    for source in sorted(shard.sources, key=lambda s: s["name"]):
+        family = source["name"].split("/")[0]
+        out.append(source | {"weight": weights.get(source["name"], weights.get(family, default))})
+    return out

@@ -1,0 +1,151 @@
+"""`mar-train golden`: what the engine must reproduce, written from exported files by the step form.
+
+For every model: `tests/golden/<name>.safetensors`, tensors named `<prompt>.<what>`, listed in `WHAT`; the tiny
+random models themselves go to `tests/golden/models/<name>/`, so that a reader can be tested without training.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+from safetensors.numpy import save_file
+
+from mar_training import params as parameters
+from mar_training.config import SITES, ModelConfig
+from mar_training.data.tokenizer import encode_prompt, load_tokenizer
+from mar_training.decode import initial_state, step
+from mar_training.export.reader import read_packed
+from mar_training.export.writer import pack_params, write_manifest, write_weights
+from mar_training.files import write_atomically
+
+WHAT = {
+    "tokens": "[n] i32, the prompt",
+    "hidden": "[n, L, d] f32, the residual stream after each layer",
+    "final": "[n, d] f32, after the final norm",
+    "logits": "[n, v] f32; for the shipped model [1, v], after the last token only",
+    **{f"counts_{site}": "[n, L, inputs] i8, signed spike counts" for site in SITES},
+    "state.conv": "[L, k-1, conv_dim] f32 after the prompt, oldest first",
+    "state.ssm": "[L, h, p, n] f32 after the prompt",
+    "state.ring_k": "[L, sinks + window, kv heads, width] f32 after the prompt, with a window branch",
+    "state.ring_v": "the same of the values",
+    "greedy": "[64] i32, the greedy continuation; end tokens do not stop it",
+    "greedy_margin": "[64] f32, the winning logit's lead over the next",
+}
+GREEDY = 64
+
+TINY = {
+    "tiny-odd": ModelConfig(
+        vocab_size=101, d_model=23, n_layers=2, d_ffn=37, n_heads=3, head_dim=5, d_state=7, n_groups=1,
+        neuron="atmn", steps=(1, 2, 4, 7), tau=1.0, precharge=0.0,
+        weights=("int8", "int4", "ternary", "int4"), embed_weights="int8",
+    ),
+    "tiny-leaky": ModelConfig(
+        vocab_size=64, d_model=32, n_layers=3, d_ffn=48, n_heads=4, head_dim=8, d_state=16, n_groups=4, d_conv=3,
+        neuron="atmn", steps=(4, 4, 4, 4), tau=2.0, precharge=0.25,
+        weights=("int4", "int4", "int4", "int8"), embed_weights="int4",
+    ),
+    "tiny-window": ModelConfig(
+        vocab_size=89, d_model=40, n_layers=2, d_ffn=56, n_heads=6, head_dim=8, d_state=8, n_groups=2,
+        window=7, sinks=2, attn_heads=6, attn_kv_heads=2, rope_theta=10_000.0,
+        neuron="atmn", steps=(7, 4, 2, 1), tau=1.5, precharge=0.5,
+        weights=("ternary", "int8", "int4", "ternary"), embed_weights="int8",
+    ),
+}  # fmt: skip
+"""Random networks of awkward shapes; together they cover every weight type and every option of the neuron."""
+
+CHATS = (
+    "Hello! How are you?",
+    "What is the capital of France?",
+    "Tell me a story about a fox.",
+)
+
+
+def random_params(config: ModelConfig, seed: int) -> dict:
+    """Parameters far from the smooth start of training, so that no part of the network is idle."""
+    rng = np.random.default_rng(seed)
+
+    def normal(shape, mean=0.0, std=1.0):
+        return (mean + std * rng.standard_normal(shape)).astype(np.float32)
+
+    layers = {}
+    for name, shape in parameters.shapes(config).items():
+        full = (config.n_layers, *shape)
+        if name in SITES:
+            # Loud beside the embedding: the head is tied, and would otherwise only echo the last token.
+            loud = 6.0 if name in ("out_proj", "down") else 1.0
+            layers[name] = normal(full, std=loud * shape[0] ** -0.5)
+        elif name.startswith("log_threshold"):
+            layers[name] = normal(full, np.log(0.06 if name.endswith("down") else 0.45), 0.3)
+        elif name.startswith("norm") or name == "D":
+            layers[name] = normal(full, 1.0, 0.2)
+        elif name == "A_log":
+            layers[name] = normal(full, 1.0, 0.5)
+        elif name == "dt_bias":
+            layers[name] = normal(full, -2.0, 1.0)
+        else:
+            layers[name] = normal(full, 0.0, 0.4)
+    embed = normal((config.vocab_size, config.d_model), std=0.3)
+    return {"embed": embed, "final_norm": normal(config.d_model, 1.0, 0.2), "layers": layers}
+
+
+_step = jax.jit(step, static_argnames="config")
+
+
+def vectors(params: dict, config: ModelConfig, tokens: list[int], *, all_logits: bool) -> dict[str, np.ndarray]:
+    """Everything `WHAT` names, for one prompt."""
+    state, traces, all_of = initial_state(config, 1), [], []
+    for token in tokens:
+        logits, state, trace = _step(params, state, np.array([token], np.int32), config)
+        traces.append(jax.device_get(trace))
+        all_of.append(np.asarray(logits[0]))
+    out = {
+        "tokens": np.array(tokens, np.int32),
+        "hidden": np.stack([t["hidden"][:, 0] for t in traces]),
+        "final": np.stack([t["final"][0] for t in traces]),
+        "logits": np.stack(all_of if all_logits else all_of[-1:]),
+    }
+    for site in SITES:
+        out[f"counts_{site}"] = np.stack([t[f"counts_{site}"][:, 0] for t in traces]).astype(np.int8)
+    out |= {f"state.{name}": np.asarray(value[:, 0]) for name, value in state.items() if name != "position"}
+
+    greedy, margin, logits = [], [], all_of[-1]
+    for _ in range(GREEDY):
+        second, best = np.argsort(logits)[-2:]
+        greedy.append(best)
+        margin.append(logits[best] - logits[second])
+        after, state, _ = _step(params, state, np.array([best], np.int32), config)
+        logits = np.asarray(after[0])
+    return out | {"greedy": np.array(greedy, np.int32), "greedy_margin": np.array(margin, np.float32)}
+
+
+def write_golden(models: list[Path], out: Path) -> dict[str, int]:
+    """Writes the vectors of the tiny models and of each model directory given; returns bytes by file name."""
+    sizes = {}
+    for seed, (name, config) in enumerate(TINY.items()):
+        folder = out / "models" / name
+        write_weights(pack_params(random_params(config.checked(), seed), config), config, name, folder)
+        write_manifest(folder)
+        rng = np.random.default_rng(seed)
+        prompts = [rng.integers(0, config.vocab_size, length).tolist() for length in (1, 5, 29)]
+        sizes[name] = _write(folder, prompts, out / f"{name}.safetensors", all_logits=True)
+    for folder in models:
+        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        prompts = [encode_prompt(tokenizer, [{"role": "user", "content": text}]) for text in CHATS]
+        sizes[folder.name] = _write(folder, prompts, out / f"{folder.name}.safetensors", all_logits=False)
+    return sizes
+
+
+def _write(folder: Path, prompts: list[list[int]], path: Path, *, all_logits: bool) -> int:
+    params, config = read_packed(folder)
+    tensors = {}
+    for index, tokens in enumerate(prompts):
+        for name, value in vectors(params, config, tokens, all_logits=all_logits).items():
+            tensors[f"{index}.{name}"] = np.ascontiguousarray(value)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    weights = next(f["sha256"] for f in manifest["files"] if f["path"] == "model.safetensors")
+    metadata = {"format": "mar-golden", "prompts": str(len(prompts)), "model_sha256": weights}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+    return path.stat().st_size

@@ -1,0 +1,189 @@
+"""The command line from chats to a model directory, and what it says when something is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from mar_training.cli import RECIPES, main, parser
+from mar_training.export.reader import check_manifest, read_packed
+from mar_training.train.recipe import load_recipe
+
+DENSE = """
+name = "toy dense"
+stage = "dense"
+model = { d_model = 16, n_layers = 1, d_ffn = 24, n_heads = 2, head_dim = 8, d_state = 4 }
+data = { seq_len = 64 }
+optimizer = { lr = 0.01, warmup_steps = 2 }
+train = { steps = 6, rows = 4, chunk = 32, log_every = 3, eval_every = 6, checkpoint_every = 3 }
+"""
+SPIKING = """
+name = "toy spiking"
+stage = "spiking"
+model = { steps = [2, 2, 2, 4] }
+data = { seq_len = 64 }
+optimizer = { lr = 0.003, warmup_steps = 2 }
+train = { steps = 4, rows = 4, chunk = 32, log_every = 2, eval_every = 4, checkpoint_every = 4 }
+quantise = { weights = ["int4", "int4", "ternary", "int8"], embed_weights = "int8", after = 0.5 }
+"""
+STORY = """
+summary = "A toy."
+can = "Nothing."
+cannot = "Anything."
+commands = "make toy"
+"""
+
+
+def run(*args) -> int:
+    return main(["--cpu-devices", "2", *map(str, args)])
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory, data_folder):
+    """Every command once, in one folder."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    for name, text in (("dense", DENSE), ("spiking", SPIKING), ("story", STORY)):
+        (folder / f"{name}.toml").write_text(text)
+    dense, spiking = folder / "dense", folder / "spiking"
+    train = ("--data", data_folder, "--recipe")
+    assert run("train", "dense", *train, folder / "dense.toml", "--out", dense) == 0
+    assert run("train", "spiking", *train, folder / "spiking.toml", "--out", spiking, "--teacher", dense) == 0
+    story = ("--story", folder / "story.toml", "--models", folder / "models")
+    assert run("export", "toy", "--run", spiking, "--dense", dense, "--data", data_folder, *story) == 0
+    return folder
+
+
+def test_export_writes_a_whole_directory(pipeline):
+    folder = pipeline / "models" / "toy"
+    assert {p.name for p in folder.iterdir()} == {
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "model.safetensors",
+        "metrics.json",
+        "README.md",
+        "manifest.json",
+    }
+    check_manifest(folder)
+    _, config = read_packed(folder)
+    assert config.weights == ("int4", "int4", "ternary", "int8")
+    assert config.steps == (2, 2, 2, 4)
+
+
+def test_metrics_are_the_cards_figures(pipeline):
+    metrics = json.loads((pipeline / "models" / "toy" / "metrics.json").read_text())
+    assert {
+        "parameters",
+        "bytes",
+        "tokens_trained",
+        "dense_val_loss",
+        "spiking_val_loss",
+        "bits_per_byte",
+        "firing_rate",
+        "ac_per_token",
+        "mac_per_token",
+        "energy_pj_per_token",
+    } <= set(metrics)
+    assert metrics["largest_logit_difference"] <= 1e-5
+    assert metrics["bytes"] == (pipeline / "models" / "toy" / "model.safetensors").stat().st_size
+    assert len(metrics["firing_rate"]["per_layer"]) == 1
+    card = (pipeline / "models" / "toy" / "README.md").read_text()
+    assert f"{metrics['spiking_val_loss']:.4f}" in card
+    assert "CC0-1.0" in card
+    assert card.count("**assistant**") == 15
+
+
+def test_eval_agrees_on_run_and_exported_model(pipeline, data_folder):
+    out = pipeline / "eval.json"
+    networks = (pipeline / "spiking", pipeline / "models" / "toy")
+    assert run("eval", *networks, "--data", data_folder, "--seq-len", "64", "--no-replies", "--json", out) == 0
+    a, b = json.loads(out.read_text()).values()
+    assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-5)
+    assert a["rate"] == pytest.approx(b["rate"], abs=1e-5)
+
+
+def test_golden_takes_the_model_too(pipeline):
+    out = pipeline / "golden"
+    assert run("golden", pipeline / "models" / "toy", "--out", out) == 0
+    vectors = load_file(out / "toy.safetensors")
+    assert vectors["0.logits"].shape == (1, 320)
+    assert vectors["0.greedy"].shape == (64,)
+
+
+def test_pack_halves_a_checkpoint_that_trains_on(pipeline, data_folder):
+    packed = pipeline / "packed.safetensors"
+    assert run("pack", pipeline / "dense", "--out", packed) == 0
+    assert packed.stat().st_size < 0.7 * (pipeline / "dense" / "final.safetensors").stat().st_size
+    recipe = ("--recipe", pipeline / "dense.toml", "--data", data_folder, "--set", "train.steps=1")
+    assert run("train", "dense", *recipe, "--out", pipeline / "again", "--init", packed) == 0
+
+
+def test_plot_draws_the_logs(pipeline):
+    out = pipeline / "curve.png"
+    assert run("plot", pipeline / "dense", pipeline / "spiking", "--out", out) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_chat_replies_until_an_empty_line(pipeline, monkeypatch, capsys):
+    lines = iter(["Hi", ""])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    assert run("chat", pipeline / "models" / "toy") == 0
+    assert capsys.readouterr().out.startswith("mar: ")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("train", "dense", "--recipe", "none.toml", "--data", "d", "--out", "o"), "cannot read recipe none.toml"),
+        (("data", "--train", "none.jsonl", "--val", "v", "--out", "{tmp}"), "cannot open data file none.jsonl"),
+        (("eval", "none", "--data", "{data}"), "no checkpoint at none"),
+        (("eval", "{data}", "--data", "none"), "cannot read tokenizer"),
+    ],
+)
+def test_errors_are_one_sentence_and_status_1(args, message, tmp_path, data_folder, capsys):
+    args = [a.format(tmp=tmp_path, data=data_folder) for a in args]
+    assert run(*args) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("mar-train: ")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_recipe_of_the_other_stage_is_refused(pipeline, data_folder, capsys):
+    args = ("--recipe", pipeline / "spiking.toml", "--data", data_folder, "--out", pipeline / "x")
+    assert run("train", "dense", *args) == 1
+    assert "train spiking" in capsys.readouterr().err
+
+
+def test_export_of_a_float_network_says_what_to_do(pipeline, data_folder, capsys):
+    story = ("--story", pipeline / "story.toml", "--models", pipeline / "m")
+    dense = pipeline / "dense"
+    assert run("export", "x", "--run", dense, "--dense", dense, "--data", data_folder, *story) == 1
+    assert "[quantise]" in capsys.readouterr().err
+
+
+def test_help_names_every_command():
+    text = parser().format_help()
+    for command in ("data", "train", "ablate", "eval", "chat", "plot", "pack", "export", "golden"):
+        assert command in text
+
+
+def test_the_installed_command_runs_without_touching_a_device():
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    out = subprocess.run(
+        [sys.executable, "-m", "mar_training.cli", "--help"], capture_output=True, text=True, env=env, check=True
+    )
+    assert "mar-train" in out.stdout
+
+
+def test_shipped_recipes_are_valid():
+    for path in sorted(RECIPES.glob("*.toml")):
+        recipe = load_recipe(path)
+        if recipe.stage == "dense":
+            assert replace(recipe, model=recipe.model | {"vocab_size": 4096}).student().n_layers >= 1

@@ -1,0 +1,196 @@
+"""The model directory: packing, layout, round trip, manifest, and what a reader refuses."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from mar_training.config import QMAX, SITES
+from mar_training.decode import initial_state, step
+from mar_training.errors import MarError
+from mar_training.export.layout import tensors
+from mar_training.export.packing import ROW_ALIGN, pack, row_bytes, unpack
+from mar_training.export.reader import check_manifest, read_packed
+from mar_training.export.writer import pack_params, write_manifest, write_weights
+from mar_training.golden import TINY, WHAT, random_params, write_golden
+from mar_training.model import forward, lm_head
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("golden")
+    return folder, write_golden([], folder)
+
+
+@pytest.mark.parametrize("kind", QMAX)
+@pytest.mark.parametrize("columns", [1, 3, 16, 33, 130])
+def test_packing_round_trips(kind, columns):
+    q = np.random.default_rng(columns).integers(-QMAX[kind], QMAX[kind] + 1, (5, columns)).astype(np.int8)
+    packed = pack(q, kind)
+    assert packed.shape == (5, row_bytes(columns, kind))
+    assert packed.shape[1] % ROW_ALIGN == 0
+    np.testing.assert_array_equal(unpack(packed, columns, kind), q)
+
+
+def test_packed_bytes_are_those_of_the_format():
+    assert pack(np.array([[1, -1, 7]]), "int4")[0, :2].tolist() == [0xF1, 0x07]
+    assert pack(np.array([[1, 0, -1, 1, -1]]), "ternary")[0, :2].tolist() == [0b01_11_00_01, 0b11]
+    assert pack(np.array([[-127, 127]]), "int8")[0, :2].tolist() == [0x81, 0x7F]
+
+
+def test_unpack_refuses_the_unused_value_and_dirty_padding():
+    with pytest.raises(MarError, match="below -7"):
+        unpack(np.array([[0x08] + [0] * 15], np.uint8), 2, "int4")
+    with pytest.raises(MarError, match="padding"):
+        unpack(np.array([[0x10] + [0] * 15], np.uint8), 1, "int4")
+    with pytest.raises(MarError, match="does not fit"):
+        pack(np.array([[8]]), "int4")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_files_read_back_are_the_trained_network(golden, name):
+    config = TINY[name]
+    params = random_params(config, list(TINY).index(name))
+    packed, read = read_packed(golden[0] / "models" / name)
+    assert read == config
+    tokens = jnp.arange(24)[None] % config.vocab_size
+    segment = jnp.zeros_like(tokens)
+    run = jax.jit(lambda p: lm_head(p, forward(p, tokens, segment, config).hidden, config))
+    np.testing.assert_allclose(run(params), run(packed), atol=1e-5)
+
+
+def test_tensors_are_those_of_the_layout_and_aligned(golden):
+    for name, config in TINY.items():
+        path = golden[0] / "models" / name / "model.safetensors"
+        raw = path.read_bytes()
+        size = int.from_bytes(raw[:8], "little")
+        header = json.loads(raw[8 : 8 + size])
+        assert header.pop("__metadata__") == {"format": "mar", "format_version": "1"}
+        assert {k: (v["dtype"], tuple(v["shape"])) for k, v in header.items()} == tensors(config)
+        assert all(entry["data_offsets"][0] % 4 == 0 for entry in header.values())
+
+
+def test_golden_vectors_are_complete_and_of_the_step_form(golden):
+    for name, config in TINY.items():
+        path = golden[0] / f"{name}.safetensors"
+        vectors = load_file(path)
+        with safe_open(path, framework="numpy") as f:
+            prompts = int(f.metadata()["prompts"])
+        expected = {what for what in WHAT if config.window or "ring" not in what}
+        for index in range(prompts):
+            assert {k.split(".", 1)[1] for k in vectors if k.startswith(f"{index}.")} == expected
+            for site in SITES:
+                assert vectors[f"{index}.counts_{site}"].any(), "a site that never fires tests nothing"
+        packed, _ = read_packed(golden[0] / "models" / name)
+        state = initial_state(config, 1)
+        advance = jax.jit(lambda s, t, p=packed, c=config: step(p, s, t, c))
+        for token in vectors["1.tokens"]:
+            logits, state, _ = advance(state, jnp.array([token]))
+        np.testing.assert_allclose(vectors["1.logits"][-1], logits[0], atol=1e-4)
+        np.testing.assert_allclose(vectors["1.state.ssm"], state["ssm"][:, 0], atol=1e-4)
+        assert vectors["1.greedy"][0] == int(jnp.argmax(logits))
+        assert len(set(vectors["2.greedy"].tolist())) > 3, "a continuation of one token tests nothing"
+
+
+def test_golden_files_are_small(golden):
+    assert sum(golden[1].values()) < 1_000_000
+
+
+def test_integer_projections_are_exact(golden):
+    """The counts of the golden vectors times the packed integers, in int64, are what float32 sums."""
+    packed, _ = read_packed(golden[0] / "models" / "tiny-odd")
+    counts = load_file(golden[0] / "tiny-odd.safetensors")["2.counts_gate_up"][:, 0].astype(np.int64)
+    q = np.asarray(packed["layers"]["gate_up_q"][0]).astype(np.int64)
+    as_float = np.asarray(jnp.asarray(counts, jnp.float32) @ packed["layers"]["gate_up_q"][0])
+    np.testing.assert_array_equal(counts @ q, as_float.astype(np.int64))
+
+
+def test_export_needs_integer_weights():
+    config = TINY["tiny-odd"].replace(embed_weights="float")
+    with pytest.raises(MarError, match="integer weights"):
+        pack_params(random_params(config, 0), config)
+
+
+@pytest.fixture
+def model(golden, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(golden[0] / "models" / "tiny-odd", folder)
+    return folder
+
+
+def _damage(folder, name, change):
+    path = folder / "model.safetensors"
+    arrays = load_file(path)
+    arrays[name] = change(arrays[name])
+    save_file(arrays, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("layers.0.conv.bias", lambda a: a * np.nan, "not finite"),
+        ("layers.1.down.scale", lambda a: a * 0, "above 0"),
+        ("layers.1.A", lambda a: -a, "below 0"),
+        ("layers.0.D", lambda a: np.append(a, a), "shape"),
+        ("embed.weight", lambda a: a * 0 + np.uint8(0x80) * (np.arange(a.shape[1]) < 23), "below -127"),
+    ],
+)
+def test_reader_refuses_what_the_format_forbids(model, name, change, message):
+    _damage(model, name, change)
+    with pytest.raises(MarError, match=message):
+        read_packed(model)
+
+
+def test_reader_refuses_other_versions_keys_and_truncated_files(model):
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"format_version": 2}))
+    with pytest.raises(MarError, match="version 2"):
+        read_packed(model)
+    (model / "config.json").write_text(json.dumps(config | {"n_head": 2}))
+    with pytest.raises(MarError, match="did you mean"):
+        read_packed(model)
+    (model / "config.json").write_text(json.dumps(config))
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    with pytest.raises(MarError, match=r"model\.safetensors"):
+        read_packed(model)
+
+
+def test_manifest_finds_a_flipped_bit_and_a_stray_file(model):
+    check_manifest(model)
+    path = model / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(MarError, match="not the file"):
+        check_manifest(model)
+    write_manifest(model)
+    check_manifest(model)
+    (model / "stray.txt").write_text("")
+    with pytest.raises(MarError, match=r"stray\.txt"):
+        check_manifest(model)
+
+
+def test_manifest_hashes_each_mebibyte(tmp_path):
+    (tmp_path / "big.bin").write_bytes(bytes(2 * 1024 * 1024 + 1))
+    entry = write_manifest(tmp_path)["files"][0]
+    assert (entry["bytes"], len(entry["chunks"])) == (2 * 1024 * 1024 + 1, 3)
+
+
+def test_a_failed_write_leaves_the_old_model(model, monkeypatch):
+    before = (model / "model.safetensors").read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mar_training.export.writer.save_file", full)
+    config = TINY["tiny-odd"]
+    with pytest.raises(MarError, match="No space left"):
+        write_weights(pack_params(random_params(config, 0), config), config, "tiny-odd", model)
+    assert (model / "model.safetensors").read_bytes() == before
+    assert not list(model.glob("*.part"))
