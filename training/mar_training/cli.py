@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="split the CPU into N devices and the batch over them (default: one a core, at most 8, for training)",
+        help="split the CPU into N devices and the batch over them (training: by default one a core)",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _data(commands)
@@ -92,9 +93,10 @@ def _measure(commands) -> None:
     chat.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json (default: the network's)")
     chat.add_argument("--seed", type=int, default=0)
     chat.set_defaults(run=_run_chat)
-    plot = commands.add_parser("plot", help="draw the logs of runs")
+    plot = commands.add_parser("plot", help="draw the course of runs, or what sparsity costs")
     plot.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     plot.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png or .svg")
+    plot.add_argument("--sparsity", action="store_true", help="validation loss against firing rate, a point a run")
     plot.set_defaults(run=_run_plot)
 
 
@@ -182,22 +184,26 @@ def _run_eval(args) -> None:
 
 def _run_chat(args) -> None:
     from mar_training.data.tokenizer import load_tokenizer
-    from mar_training.evaluate.replies import conversations
+    from mar_training.evaluate.replies import answer
     from mar_training.evaluate.report import load_network
 
     params, config, _ = load_network(args.network)
     tokenizer = load_tokenizer(args.tokenizer or args.network / "tokenizer.json")
-    said: list[str] = []
+    chat: list[dict] = []
     while line := input("you: ").strip():
-        said.append(line)
-        chat = conversations(params, config, tokenizer, [said], seed=args.seed)[0]
-        print(f"mar: {chat[-1]['content']}")
+        chat.append({"role": "user", "content": line})
+        reply = answer(params, config, tokenizer, [chat], seed=args.seed + len(chat))[0]
+        chat.append({"role": "assistant", "content": reply})
+        print(f"mar: {reply}")
 
 
 def _run_plot(args) -> None:
-    from mar_training.train.log import plot
+    from mar_training.train.plot import plot_logs, plot_sparsity
 
-    plot([run / "log.jsonl" for run in args.runs], args.out)
+    if args.sparsity:
+        plot_sparsity(args.runs, args.out)
+    else:
+        plot_logs([run / "log.jsonl" for run in args.runs], args.out)
 
 
 def _run_pack(args) -> None:
@@ -223,6 +229,21 @@ def _run_golden(args) -> None:
         print(f"{args.out / name}.safetensors: {size:,} bytes")
 
 
+def _cpu_devices(args) -> int:
+    """What was asked for, or for training as many as there are cores to use and the batch divides into."""
+    from mar_training.train.recipe import load_recipe
+
+    several_hosts = getattr(args, "processes", 1) > 1
+    if args.cpu_devices or several_hosts or args.command not in ("train", "ablate"):
+        return args.cpu_devices
+    if args.command == "train":
+        rows = load_recipe(args.recipe, args.set).train.rows
+    else:
+        rows = math.gcd(*(load_recipe(path).train.rows for path in (args.dense_recipe, args.spiking_recipe)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(n for n in range(1, cores + 1) if rows % n == 0)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0, 1 with a sentence on stderr, or 130 where it was stopped."""
     args = parser().parse_args(argv)
@@ -230,14 +251,12 @@ def main(argv: list[str] | None = None) -> int:
         from mar_training.train import devices
         from mar_training.train.loop import Interrupted
 
-        multi_host = getattr(args, "processes", 1) > 1
-        cores = min(os.cpu_count() or 1, 8) if args.command in ("train", "ablate") and not multi_host else 0
-        devices.start(
-            args.cpu_devices or cores,
-            getattr(args, "coordinator", "") if multi_host else "",
-            getattr(args, "process", 0),
-            getattr(args, "processes", 1),
-        )
+        if args.command == "train":
+            if bool(args.coordinator) != (args.processes > 1):
+                raise MarError("several hosts need both --coordinator and --processes")
+            devices.start(_cpu_devices(args), args.coordinator, args.process, args.processes)
+        else:
+            devices.start(_cpu_devices(args))
         args.run(args)
     except MarError as e:
         print(f"mar-train: {e}", file=sys.stderr)
@@ -245,6 +264,9 @@ def main(argv: list[str] | None = None) -> int:
     except Interrupted as e:
         print(f"mar-train: {e}", file=sys.stderr)
         return 130
+    except OSError as e:
+        print(f"mar-train: {e}", file=sys.stderr)
+        return 1
     except (KeyboardInterrupt, EOFError):
         return 130
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +116,8 @@ class ModelConfig:
 
     def checked(self) -> ModelConfig:
         """Itself, or a `MarError` that names the first field that cannot be."""
+        for name in ("norm_eps", "rope_theta", "tau", "precharge"):
+            _require(math.isfinite(getattr(self, name)), f"{name} must be finite, not {getattr(self, name)}")
         for name, most in LIMITS.items():
             value = getattr(self, name)
             _require(1 <= value <= most, f"{name} must be from 1 to {most}, not {value}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -28,6 +29,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
         why = getattr(e, "strerror", None) or e
         raise MarError(f"cannot write {path}: {why}; the previous file, if any, is untouched") from e
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file."""
+    try:
+        with path.open("rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as e:
+        raise MarError(f"cannot read {path}: {e.strerror}") from e
 
 
 def write_json(path: Path, value: Any) -> None:

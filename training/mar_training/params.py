@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mar_training.config import SITES, ModelConfig
+from mar_training.errors import MarError
 
 Params = dict
 """`{"embed", "final_norm", "layers": {name: [L, …]}}`; `shapes` lists every name."""
@@ -58,6 +59,20 @@ def init(config: ModelConfig, key: jax.Array) -> Params:
             layers[name] = jnp.zeros(full)
     embed = 0.02 * jax.random.normal(key, (config.vocab_size, config.d_model))
     return {"embed": embed, "final_norm": jnp.ones(config.d_model), "layers": layers}
+
+
+def check(params: Params, config: ModelConfig) -> None:
+    """Raises `MarError` where parameters are not those of a network of this config."""
+    expected = {f"layers/{name}": (config.n_layers, *shape) for name, shape in shapes(config).items()}
+    expected |= {"embed": (config.vocab_size, config.d_model), "final_norm": (config.d_model,)}
+    found = {f"layers/{name}": value.shape for name, value in params.get("layers", {}).items()}
+    found |= {name: value.shape for name, value in params.items() if name != "layers"}
+    for name in sorted(set(expected) | set(found)):
+        if expected.get(name) != found.get(name):
+            raise MarError(
+                f"the weights to start from do not fit the recipe's [model]: {name} is "
+                f"{found.get(name, 'missing')}, it should be {expected.get(name, 'absent')}"
+            )
 
 
 def count(params: Params) -> int:

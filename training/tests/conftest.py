@@ -10,6 +10,7 @@ import jax
 import pytest
 
 from mar_training.data.prepare import prepare
+from mar_training.golden import write_golden
 from mar_training.train.recipe import Recipe, recipe_from_dict
 
 jax.config.update("jax_num_cpu_devices", 2)
@@ -105,3 +106,10 @@ def make_recipe():
         return recipe_from_dict(merged, "tiny")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory) -> tuple[Path, dict[str, int]]:
+    """The folder that `mar-train golden` writes, without a trained model, and its files' sizes."""
+    folder = tmp_path_factory.mktemp("golden")
+    return folder, write_golden([], folder)

@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-import jax
 import pytest
 
 from mar_training import ablate
@@ -163,15 +162,6 @@ def test_wrong_names_seeds_and_recipes_are_refused(tmp_path):
         run(recipes=(spiking, spiking))
 
 
-@pytest.fixture
-def compiled_quickly():
-    """Most of a run of a few steps is compilation; without optimisation it takes half as long."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.mark.usefixtures("compiled_quickly")
 def test_study_runs_resumes_and_reports(tmp_path, data_folder, capsys, monkeypatch):
     tiny = "rows = 4\nchunk = 48\ncheckpoint_every = 2\n[data]\nseq_len = 48\n"
     model = "d_model = 16\nn_layers = 1\nd_ffn = 24\nn_heads = 2\nhead_dim = 8\nd_state = 4\n"

@@ -124,9 +124,10 @@ def test_pack_halves_a_checkpoint_that_trains_on(pipeline, data_folder):
     assert run("train", "dense", *recipe, "--out", pipeline / "again", "--init", packed) == 0
 
 
-def test_plot_draws_the_logs(pipeline):
+@pytest.mark.parametrize("option", [[], ["--sparsity"]])
+def test_plot_draws_runs(pipeline, option):
     out = pipeline / "curve.png"
-    assert run("plot", pipeline / "dense", pipeline / "spiking", "--out", out) == 0
+    assert run("plot", pipeline / "dense", pipeline / "spiking", "--out", out, *option) == 0
     assert out.read_bytes().startswith(b"\x89PNG")
 
 

@@ -17,14 +17,10 @@ from mar_training.export.layout import tensors
 from mar_training.export.packing import ROW_ALIGN, pack, row_bytes, unpack
 from mar_training.export.reader import check_manifest, read_packed
 from mar_training.export.writer import pack_params, write_manifest, write_weights
-from mar_training.golden import TINY, WHAT, random_params, write_golden
+from mar_training.golden import TINY, WHAT, random_params
 from mar_training.model import forward, lm_head
 
-
-@pytest.fixture(scope="module")
-def golden(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("golden")
-    return folder, write_golden([], folder)
+METADATA = {"format": "mar", "format_version": "1"}
 
 
 @pytest.mark.parametrize("kind", QMAX)
@@ -70,7 +66,7 @@ def test_tensors_are_those_of_the_layout_and_aligned(golden):
         raw = path.read_bytes()
         size = int.from_bytes(raw[:8], "little")
         header = json.loads(raw[8 : 8 + size])
-        assert header.pop("__metadata__") == {"format": "mar", "format_version": "1"}
+        assert header.pop("__metadata__") == METADATA
         assert {k: (v["dtype"], tuple(v["shape"])) for k, v in header.items()} == tensors(config)
         assert all(entry["data_offsets"][0] % 4 == 0 for entry in header.values())
 
@@ -107,7 +103,7 @@ def test_integer_projections_are_exact(golden):
     counts = load_file(golden[0] / "tiny-odd.safetensors")["2.counts_gate_up"][:, 0].astype(np.int64)
     q = np.asarray(packed["layers"]["gate_up_q"][0]).astype(np.int64)
     as_float = np.asarray(jnp.asarray(counts, jnp.float32) @ packed["layers"]["gate_up_q"][0])
-    np.testing.assert_array_equal(counts @ q, as_float.astype(np.int64))
+    np.testing.assert_array_equal((counts @ q).astype(np.float64), as_float.astype(np.float64))
 
 
 def test_export_needs_integer_weights():
@@ -127,7 +123,7 @@ def _damage(folder, name, change):
     path = folder / "model.safetensors"
     arrays = load_file(path)
     arrays[name] = change(arrays[name])
-    save_file(arrays, path)
+    save_file(arrays, path, METADATA)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +132,8 @@ def _damage(folder, name, change):
         ("layers.0.conv.bias", lambda a: a * np.nan, "not finite"),
         ("layers.1.down.scale", lambda a: a * 0, "above 0"),
         ("layers.1.A", lambda a: -a, "below 0"),
-        ("layers.0.D", lambda a: np.append(a, a), "shape"),
+        ("layers.0.D", lambda a: np.append(a, a), "its config says F32"),
+        ("layers.0.D", lambda a: a.astype(np.float64), "its config says F32"),
         ("embed.weight", lambda a: a * 0 + np.uint8(0x80) * (np.arange(a.shape[1]) < 23), "below -127"),
     ],
 )
@@ -153,6 +150,12 @@ def test_reader_refuses_other_versions_keys_and_truncated_files(model):
         read_packed(model)
     (model / "config.json").write_text(json.dumps(config | {"n_head": 2}))
     with pytest.raises(MarError, match="did you mean"):
+        read_packed(model)
+    (model / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "tau"}))
+    with pytest.raises(MarError, match="missing key 'tau'"):
+        read_packed(model)
+    (model / "config.json").write_text(json.dumps(config | {"name": "../x"}))
+    with pytest.raises(MarError, match="name must be"):
         read_packed(model)
     (model / "config.json").write_text(json.dumps(config))
     weights = model / "model.safetensors"

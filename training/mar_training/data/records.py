@@ -71,6 +71,9 @@ def read_records(path: Path, *, continuations: bool = False) -> Iterator[dict]:
 def _check(record, where: str) -> None:
     if not isinstance(record, dict) or ("messages" not in record and "text" not in record):
         raise MarError(f"{where}: a record needs 'messages' or 'text'")
+    for key in ("source", "licence"):
+        if not isinstance(record.get(key, ""), str):
+            raise MarError(f"{where}: {key!r} must be a string")
     if "text" in record:
         if not isinstance(record["text"], str):
             raise MarError(f"{where}: 'text' must be a string")

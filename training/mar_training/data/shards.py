@@ -94,7 +94,7 @@ def open_shard(folder: Path) -> Shard:
             tokenizer_sha256=meta["tokenizer_sha256"],
         )
     except (OSError, ValueError, KeyError) as e:
-        raise MarError(f"{folder} is not a complete data shard ({e}); make it with: mar-train data shard") from e
+        raise MarError(f"{folder} is not a complete data shard ({e}); make it with: mar-train data") from e
 
 
 def open_with_tokenizer(folder: Path) -> tuple[Shard, Shard, Tokenizer]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from mar_training.errors import MarError
+from mar_training.files import write_atomically, write_json
 
 SPECIAL = ("<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 END = "<|end|>"
@@ -20,6 +20,9 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 """One token opens a turn and one closes it: a small vocabulary cannot afford ChatML's five."""
+
+SAMPLING = {"temperature": 0.6, "top_p": 0.9, "max_new_tokens": 80}
+"""How a reply is sampled unless somebody says otherwise."""
 
 HEADER, PROMPT, REPLY = 0, 1, 2
 """What a token is for: part of the template, text the model is given, text it is to produce."""
@@ -110,8 +113,15 @@ def _encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
     return tokenizer.encode(text, add_special_tokens=False).ids
 
 
+def generation_config(tokenizer: Tokenizer) -> dict:
+    """`generation_config.json` in Hugging Face's keys: when to stop, and how a small model is best sampled."""
+    end, text_end = (tokenizer.token_to_id(name) for name in (END, SPECIAL[0]))
+    # A chat's turn ends with the first; plain text, where a model was trained on some, with the second.
+    return {"do_sample": True, **SAMPLING, "eos_token_id": [end, text_end], "pad_token_id": text_end}
+
+
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Writes `tokenizer.json` and `tokenizer_config.json`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config(), indent=2) + "\n")
+    """Writes `tokenizer.json`, `tokenizer_config.json` and `generation_config.json`."""
+    write_atomically(folder / "tokenizer.json", lambda path: path.write_text(tokenizer.to_str(pretty=True), "utf-8"))
+    write_json(folder / "tokenizer_config.json", tokenizer_config())
+    write_json(folder / "generation_config.json", generation_config(tokenizer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import jax
@@ -12,22 +13,31 @@ from mar_training import losses
 from mar_training.config import ModelConfig
 from mar_training.data.batches import Batch, Packer
 from mar_training.data.shards import Shard
-from mar_training.model import Options, forward, lm_head
+from mar_training.model import PADDING, Options, forward, lm_head
 
 
 @partial(jax.jit, static_argnames=("config", "options"))
 def _sums(params, batch: Batch, config: ModelConfig, options: Options):
-    out = forward(params, batch.tokens, batch.segment, config, options)
-    ce = losses.cross_entropy(lm_head(params, out.hidden, config, options.compute_dtype), batch.target)
+    with jax.default_matmul_precision("highest"):
+        out = forward(params, batch.tokens, batch.segment, config, options)
+        ce = losses.cross_entropy(lm_head(params, out.hidden, config, options.compute_dtype), batch.target)
     tokens = batch.weight.sum()
+    valid = (batch.segment < PADDING).sum()
     return {
         "loss": jnp.sum(ce * batch.weight),
         "tokens": tokens,
         "reply_loss": jnp.sum(ce * batch.reply),
         "reply_tokens": batch.reply.sum(),
-        "rate": out.rate * tokens,
-        "active": out.active * tokens,
+        "valid": valid,
+        "rate": out.rate * valid,
+        "active": out.active * valid,
     }
+
+
+def _text_bytes(shard: Shard, rows: list[list[int]], seq_len: int) -> float:
+    docs = np.array([doc for row in rows for doc in row])
+    lengths = np.diff(shard.starts)[docs]
+    return float(np.sum(shard.text_bytes[docs] * np.minimum(lengths, seq_len) / lengths))
 
 
 def validation(
@@ -43,11 +53,14 @@ def validation(
 ) -> dict:
     """Losses in nats a token over the first `rows` rows, or all: always the same rows in the same order.
 
-    Returns val_loss (all tokens), val_reply_loss (the assistant's), val_tokens and, where the network spikes, rate
-    and active: four numbers each, averaged over layers; and per_layer with the same as [L][4].
+    Returns val_loss (all tokens), val_reply_loss (the assistant's), val_tokens, bits_per_byte (of all predicted
+    tokens, the template's included, over the bytes of text alone; of a document cut to a row, its share of them) and,
+    where the network spikes, rate and active: four numbers each, averaged over layers; rate_per_layer and
+    active_per_layer have the same as [L][4].
     """
     packer = Packer(shard, seq_len, seed=0)
     chosen = packer.rows_of_epoch(0)[:rows]
+    batch_rows = -(-batch_rows // devices.mesh.size) * devices.mesh.size
     total: dict[str, np.ndarray] = {}
     for start in range(0, len(chosen), batch_rows):
         part = chosen[start : start + batch_rows]
@@ -59,10 +72,11 @@ def validation(
         "val_loss": float(total["loss"] / total["tokens"]),
         "val_reply_loss": float(total["reply_loss"] / max(total["reply_tokens"], 1)),
         "val_tokens": int(total["tokens"]),
+        "bits_per_byte": float(total["loss"] / math.log(2) / _text_bytes(shard, chosen, seq_len)),
     }
     if config.neuron != "dense":
         for key in ("rate", "active"):
-            per_layer = total[key] / total["tokens"]
+            per_layer = total[key] / total["valid"]
             result[key] = per_layer.mean(axis=0).tolist()
             result[f"{key}_per_layer"] = per_layer.tolist()
     return result

@@ -5,11 +5,8 @@ from __future__ import annotations
 from tokenizers import Tokenizer
 
 from mar_training.config import ModelConfig
-from mar_training.data.tokenizer import END, encode_prompt
+from mar_training.data.tokenizer import END, SAMPLING, encode_prompt
 from mar_training.decode import generate
-
-SAMPLING = {"temperature": 0.6, "top_p": 0.9, "max_new_tokens": 80}
-"""How a model of this size is best sampled; exported as its generation config."""
 
 PROMPTS = (
     "Hi!", "Hello, how are you?", "Good morning!", "What is your name?", "Who made you?", "What can you do?",
@@ -37,36 +34,35 @@ CONVERSATIONS = (
 
 def sampled_replies(params, config: ModelConfig, tokenizer: Tokenizer, *, seed: int = 0) -> list[tuple[str, str]]:
     """(prompt, reply) for each of `PROMPTS`, sampled with `SAMPLING`."""
-    prompts = [encode_prompt(tokenizer, [{"role": "user", "content": p}]) for p in PROMPTS]
-    replies = _generate(params, config, tokenizer, prompts, seed)
-    return [(prompt, tokenizer.decode(reply)) for prompt, reply in zip(PROMPTS, replies, strict=True)]
+    chats = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
+    return list(zip(PROMPTS, answer(params, config, tokenizer, chats, seed=seed), strict=True))
 
 
-def _generate(params, config, tokenizer, prompts, seed):
-    return generate(
+def answer(params, config: ModelConfig, tokenizer: Tokenizer, chats: list[list[dict]], *, seed: int = 0) -> list[str]:
+    """The assistant's next reply to each chat, sampled with `SAMPLING`."""
+    replies = generate(
         params,
         config,
-        prompts,
+        [encode_prompt(tokenizer, chat) for chat in chats],
         end=tokenizer.token_to_id(END),
         max_new=SAMPLING["max_new_tokens"],
         temperature=SAMPLING["temperature"],
         top_p=SAMPLING["top_p"],
         seed=seed,
     )
+    return [tokenizer.decode(reply) for reply in replies]
 
 
 def conversations(
     params, config: ModelConfig, tokenizer: Tokenizer, scripts=CONVERSATIONS, *, seed: int = 0
 ) -> list[list[dict]]:
-    """Runs each script of user turns, all scripts (of equal length) side by side; returns the chats as message lists, unedited."""
+    """Runs scripts of user turns, all of one length, side by side; returns the chats as message lists, unedited."""
     chats: list[list[dict]] = [[] for _ in scripts]
     for turn in range(len(scripts[0])):
         for chat, script in zip(chats, scripts, strict=True):
             chat.append({"role": "user", "content": script[turn]})
-        prompts = [encode_prompt(tokenizer, chat) for chat in chats]
-        replies = _generate(params, config, tokenizer, prompts, seed + turn)
-        for chat, reply in zip(chats, replies, strict=True):
-            chat.append({"role": "assistant", "content": tokenizer.decode(reply)})
+        for chat, reply in zip(chats, answer(params, config, tokenizer, chats, seed=seed + turn), strict=True):
+            chat.append({"role": "assistant", "content": reply})
     return chats
 
 

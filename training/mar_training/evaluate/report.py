@@ -41,10 +41,7 @@ def evaluate(
     rows: int | None = None,
     sample: bool = True,
 ) -> dict:
-    """Losses, perplexity, bits per byte, rates, operations and energy of a token, and replies in numbers.
-
-    bits_per_byte spreads the loss of all predicted tokens, the template's included, over the bytes of text alone.
-    """
+    """What `validation` measures, perplexity, operations and energy of a token, and replies in numbers."""
     result = validation(
         params,
         config,
@@ -55,9 +52,7 @@ def evaluate(
         options=Options(),
         devices=DataParallel(),
     )
-    bytes_per_token = val.text_bytes.sum() / len(val.tokens)
     result["perplexity"] = math.exp(result["val_loss"])
-    result["bits_per_byte"] = result["val_loss"] / math.log(2) / bytes_per_token
     if config.neuron == "dense":
         dense = dense_operations(config)
         result["mac_per_token"] = dense["mac"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -12,13 +14,15 @@ from rich.console import Console
 
 from mar_training.config import ModelConfig
 from mar_training.data.shards import Shard, open_with_tokenizer
+from mar_training.data.tokenizer import save_tokenizer
 from mar_training.errors import MarError
-from mar_training.evaluate.replies import SAMPLING, conversations
+from mar_training.evaluate.replies import conversations
 from mar_training.evaluate.report import evaluate, print_comparison
 from mar_training.export.card import model_card
+from mar_training.export.layout import NAME_PATTERN
 from mar_training.export.reader import check_manifest, read_packed
-from mar_training.export.writer import pack_params, write_manifest, write_tokenizer, write_weights
-from mar_training.files import write_atomically, write_json
+from mar_training.export.writer import pack_params, write_manifest, write_weights
+from mar_training.files import sha256, write_atomically, write_json
 from mar_training.model import forward, lm_head
 from mar_training.train import checkpoint
 
@@ -44,18 +48,26 @@ def export(
     train, val, tokenizer = open_with_tokenizer(data)
     params, info = checkpoint.load_params(checkpoint.resolve(run))
     config = info["config"]
-    folder = models / name
+    dense_path = checkpoint.resolve(dense)
+    dense_params, dense_info = checkpoint.load_params(dense_path)
+    if info["tokenizer_sha256"] != train.tokenizer_sha256:
+        raise MarError(f"{run} was trained with another tokenizer than that of {data}")
+    if info["teacher_sha256"] != sha256(dense_path):
+        raise MarError(f"{dense_path} is not the teacher that {run} was trained from")
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise MarError(f"a model's name is 1 to 64 of a-z, 0-9, '.', '_' and '-', not {name!r}")
+    folder = models / f".{name}.part"
+    shutil.rmtree(folder, ignore_errors=True)
     write_weights(pack_params(params, config), config, name, folder)
-    write_tokenizer(tokenizer, SAMPLING, folder)
+    save_tokenizer(tokenizer, folder)
 
     packed, packed_config = read_packed(folder)
     if packed_config != config:
         raise MarError(f"{folder / 'config.json'} does not read back as the trained config")
     difference = largest_difference(params, packed, config, val)
-    if difference > TOLERANCE:
+    if not difference <= TOLERANCE:  # so written, NaN fails too
         raise MarError(f"the exported logits differ from the trainer's by {difference:.2e}, over {TOLERANCE}")
 
-    dense_params, dense_info = checkpoint.load_params(checkpoint.resolve(dense))
     spiking_result = evaluate(packed, config, val, tokenizer, rows=rows)
     dense_result = evaluate(dense_params, dense_info["config"], val, tokenizer, rows=rows)
     print_comparison({"dense teacher": dense_result, name: spiking_result})
@@ -71,15 +83,30 @@ def export(
     write_atomically(folder / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
     write_manifest(folder)
     check_manifest(folder)
-    Console().print(f"wrote {folder}: {weights_bytes:,} bytes of weights, logits within {difference:.1e}")
+    _put_in_place(folder, models / name)
+    Console().print(f"wrote {models / name}: {weights_bytes:,} bytes of weights, logits within {difference:.1e}")
     return metrics
+
+
+def _put_in_place(built: Path, folder: Path) -> None:
+    """Replaces a model directory by the one just built, which is whole and checked."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    try:
+        if folder.exists():
+            folder.rename(old)
+        built.rename(folder)
+    except OSError as e:
+        raise MarError(f"cannot put {built} in the place of {folder}: {e.strerror}") from e
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def largest_difference(params: dict, packed: dict, config: ModelConfig, val: Shard) -> float:
     """Largest |difference| of any logit between trainer and files, over the first 256 validation tokens."""
     tokens = jnp.asarray(np.array(val.tokens[:256], np.int32))[None]
     segment = jnp.zeros_like(tokens)
-    logits = [lm_head(p, forward(p, tokens, segment, config).hidden, config) for p in (params, packed)]
+    with jax.default_matmul_precision("highest"):
+        logits = [lm_head(p, forward(p, tokens, segment, config).hidden, config) for p in (params, packed)]
     return float(jnp.abs(logits[0] - logits[1]).max())
 
 
@@ -108,7 +135,7 @@ def metrics_json(spiking: dict, dense: dict, info: dict, dense_info: dict, weigh
 
 
 def used_sources(shard: Shard, weights: dict[str, float]) -> list[dict]:
-    """The training sources with licence and weight, one line for each licence and family."""
+    """The training sources by name, each with its licence and the weight it was trained with."""
     default = weights.get("", 1.0)
     out = []
     for source in sorted(shard.sources, key=lambda s: s["name"]):

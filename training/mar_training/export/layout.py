@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mar_training.config import SITES, ModelConfig
 from mar_training.export.packing import row_bytes
 
 FORMAT_VERSION = 1
+DTYPES = {"U8": np.uint8, "F32": np.float32}
+NAME_PATTERN = r"[a-z0-9._-]{1,64}"
 
 
 def tensors(config: ModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:

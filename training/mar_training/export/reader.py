@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import re
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from mar_training.config import SITES, ModelConfig, from_dict
 from mar_training.errors import MarError
-from mar_training.export.layout import FORMAT_VERSION, tensors
+from mar_training.export.layout import DTYPES, FORMAT_VERSION, NAME_PATTERN, tensors
 from mar_training.export.packing import unpack
 from mar_training.export.writer import PLAIN
 from mar_training.files import read_json
@@ -25,6 +27,11 @@ def read_config(folder: Path) -> ModelConfig:
         raise MarError(f"{path} is not the config of a MAR model")
     if raw.get("format_version") != FORMAT_VERSION:
         raise MarError(f"{path} is of format version {raw.get('format_version')}; this reads {FORMAT_VERSION}")
+    expected = {f.name for f in dataclasses.fields(ModelConfig)} | {"format", "format_version", "name"}
+    if missing := expected - set(raw):
+        raise MarError(f"{path}: missing key {min(missing)!r}")
+    if not isinstance(raw["name"], str) or not re.fullmatch(NAME_PATTERN, raw["name"]):
+        raise MarError(f"{path}: name must be 1 to 64 of a-z, 0-9, '.', '_' and '-', not {raw['name']!r}")
     fields = {k: v for k, v in raw.items() if k not in ("format", "format_version", "name")}
     config = from_dict(ModelConfig, fields, str(path)).checked()
     if config.neuron != "atmn" or not config.quantised:
@@ -38,15 +45,18 @@ def read_packed(folder: Path) -> tuple[dict, ModelConfig]:
     path = folder / "model.safetensors"
     try:
         with safe_open(path, framework="numpy") as f:
+            metadata = f.metadata() or {}
             raw = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError) as e:
         raise MarError(f"cannot read {path}: {e}") from e
+    if metadata != {"format": "mar", "format_version": str(FORMAT_VERSION)}:
+        raise MarError(f"{path}: its metadata does not say format mar, version {FORMAT_VERSION}: {metadata}")
     expected = tensors(config)
     if set(raw) != set(expected):
         raise MarError(f"{path}: tensors missing or unknown: {', '.join(sorted(set(raw) ^ set(expected))[:3])}")
-    for name, (_, shape) in expected.items():
-        if raw[name].shape != shape:
-            raise MarError(f"{path}: {name} has shape {raw[name].shape}, its config says {shape}")
+    for name, (dtype, shape) in expected.items():
+        if (raw[name].dtype, raw[name].shape) != (DTYPES[dtype], shape):
+            raise MarError(f"{path}: {name} is {raw[name].dtype} {raw[name].shape}, its config says {dtype} {shape}")
         if raw[name].dtype == np.float32 and not np.isfinite(raw[name]).all():
             raise MarError(f"{path}: {name} holds a value that is not finite")
         positive, negative = name.endswith((".scale", ".inv_threshold")), name.endswith(".A")
@@ -75,6 +85,11 @@ def read_packed(folder: Path) -> tuple[dict, ModelConfig]:
 def check_manifest(folder: Path) -> None:
     """Raises `MarError` unless every file of the directory is in its manifest, with the right size and hashes."""
     manifest = read_json(folder / "manifest.json")
+    if not isinstance(manifest, dict) or (manifest.get("format"), manifest.get("format_version")) != (
+        "mar-manifest",
+        1,
+    ):
+        raise MarError(f"{folder / 'manifest.json'} is not a manifest of version 1")
     listed = {entry["path"]: entry for entry in manifest["files"]}
     present = {p.name for p in folder.iterdir()} - {"manifest.json"}
     if present != set(listed):

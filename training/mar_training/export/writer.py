@@ -10,13 +10,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
-from tokenizers import Tokenizer
 
 from mar_training import quant
 from mar_training.config import SITES, ModelConfig
-from mar_training.data.tokenizer import END, SPECIAL, save_tokenizer
 from mar_training.errors import MarError
-from mar_training.export.layout import FORMAT_VERSION, tensors
+from mar_training.export.layout import DTYPES, FORMAT_VERSION, tensors
 from mar_training.export.packing import pack
 from mar_training.files import write_atomically, write_json
 
@@ -29,7 +27,7 @@ def pack_params(params: dict, config: ModelConfig) -> dict[str, np.ndarray]:
         raise MarError("only a spiking (atmn) network with integer weights can be exported: train with [quantise]")
     q, scale = quant.quantise(jnp.asarray(params["embed"]), config.embed_weights, axis=-1)
     out = {
-        "embed.weight": pack(np.asarray(q, np.int8), config.embed_weights),
+        "embed.weight": pack(np.asarray(q), config.embed_weights),
         "embed.scale": np.asarray(scale[:, 0]),
         "final_norm.weight": np.asarray(params["final_norm"]),
     }
@@ -43,7 +41,7 @@ def pack_params(params: dict, config: ModelConfig) -> dict[str, np.ndarray]:
             log_v = layer[f"log_threshold_{site}"]
             q, scale = quant.quantise(jnp.exp(log_v)[:, None] * layer[site], kind)
             out[f"{at}.{site}.inv_threshold"] = np.asarray(jnp.exp(-log_v))
-            out[f"{at}.{site}.weight"] = pack(np.asarray(q, np.int8), kind)
+            out[f"{at}.{site}.weight"] = pack(np.asarray(q), kind)
             out[f"{at}.{site}.scale"] = np.asarray(scale[0])
     _check(out, config)
     return out
@@ -67,7 +65,7 @@ def _check(out: dict[str, np.ndarray], config: ModelConfig) -> None:
         raise MarError(f"tensors differ from the layout: {sorted(set(out) ^ set(expected))[:3]}")
     for name, value in out.items():
         dtype, shape = expected[name]
-        if value.shape != shape or value.dtype != {"U8": np.uint8, "F32": np.float32}[dtype]:
+        if value.shape != shape or value.dtype != DTYPES[dtype]:
             raise MarError(f"{name}: {value.dtype} {value.shape}, the layout says {dtype} {shape}")
         if dtype == "F32" and not np.isfinite(value).all():
             raise MarError(f"{name} holds a value that is not finite")
@@ -79,12 +77,6 @@ def config_json(name: str, config: ModelConfig) -> dict[str, Any]:
     return {"format": "mar", "format_version": FORMAT_VERSION, "name": name, **fields}
 
 
-def generation_config(tokenizer: Tokenizer, sampling: dict[str, Any]) -> dict[str, Any]:
-    """`generation_config.json` in Hugging Face's keys."""
-    ids = {"eos_token_id": tokenizer.token_to_id(END), "pad_token_id": tokenizer.token_to_id(SPECIAL[0])}
-    return {"do_sample": True, **sampling, **ids}
-
-
 def write_weights(tensors_: dict[str, np.ndarray], config: ModelConfig, name: str, folder: Path) -> None:
     """Writes `model.safetensors` and `config.json`."""
     metadata = {"format": "mar", "format_version": str(FORMAT_VERSION)}
@@ -92,17 +84,11 @@ def write_weights(tensors_: dict[str, np.ndarray], config: ModelConfig, name: st
     write_json(folder / "config.json", config_json(name, config))
 
 
-def write_tokenizer(tokenizer: Tokenizer, sampling: dict[str, Any], folder: Path) -> None:
-    """Writes `tokenizer.json`, `tokenizer_config.json` and `generation_config.json`."""
-    save_tokenizer(tokenizer, folder)
-    write_json(folder / "generation_config.json", generation_config(tokenizer, sampling))
-
-
 def write_manifest(folder: Path) -> dict[str, Any]:
     """Hashes every other file of the directory; must come last."""
     files = []
     for path in sorted(folder.iterdir()):
-        if path.name == "manifest.json" or path.suffix == ".part":
+        if path.name == "manifest.json":
             continue
         data = path.read_bytes()
         chunks = [data[i : i + CHUNK_BYTES] for i in range(0, len(data), CHUNK_BYTES)]

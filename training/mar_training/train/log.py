@@ -1,4 +1,4 @@
-"""What a run tells: a progress line for a person, a JSONL log for a program, and a plot of it."""
+"""What a run tells: a progress line for a person and a JSONL log for a program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import jax
 
 from mar_training.errors import MarError
-from mar_training.files import write_atomically
 
 
 class RunLog:
@@ -19,6 +18,11 @@ class RunLog:
         self.path = folder / "log.jsonl"
         self.steps = steps
         self.quiet = quiet
+        if self.path.exists():
+            # A line cut short, by a full disk say, would spoil the next one too.
+            whole = self.path.read_bytes()
+            if whole and not whole.endswith(b"\n"):
+                self.path.write_bytes(whole[: whole.rfind(b"\n") + 1])
 
     def write(self, entry: dict) -> None:
         """One entry: at least `step`. Of several hosts the first writes for all."""
@@ -57,29 +61,3 @@ def read_log(path: Path) -> list[dict]:
     except (OSError, ValueError, KeyError) as e:
         raise MarError(f"cannot read the log {path}: {e}") from e
     return [entries[key] for key in sorted(entries)]
-
-
-def plot(logs: list[Path], out: Path) -> None:
-    """Draws training loss, validation loss and firing rates of one or more logs over tokens, as a PNG or SVG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for path in logs:
-        entries = read_log(path)
-        name = path.parent.name
-        for key, style in (("loss", "-"), ("val_loss", "o-")):
-            points = [(e["tokens"] / 1e6, e[key]) for e in entries if key in e and "tokens" in e]
-            if points:
-                left.plot(*zip(*points, strict=True), style, label=f"{name}: {key}", markersize=3, linewidth=1)
-        for site in range(4):
-            points = [(e["tokens"] / 1e6, e["active"][site]) for e in entries if "active" in e]
-            if points:
-                right.plot(*zip(*points, strict=True), label=f"{name}: site {site + 1}", linewidth=1)
-    left.set(xlabel="M tokens", ylabel="nats a token")
-    right.set(xlabel="M tokens", ylabel="share of neurons that fire", ylim=(0, 1))
-    for axes in (left, right):
-        if axes.lines:
-            axes.legend(fontsize=7)
-        axes.grid(alpha=0.3)
-    write_atomically(out, lambda temporary: figure.savefig(temporary, format=out.suffix.lstrip(".") or "png", dpi=120))

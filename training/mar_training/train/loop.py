@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from mar_training import params as parameters
 from mar_training.config import ModelConfig
 from mar_training.data.batches import Batch, Packer
 from mar_training.data.shards import Shard
 from mar_training.errors import MarError
 from mar_training.evaluate.loss import validation
+from mar_training.model import PADDING
 from mar_training.train import checkpoint, objective
 from mar_training.train.devices import DataParallel, on_any_host
 from mar_training.train.log import RunLog
@@ -33,7 +35,7 @@ class Teacher:
 
     params: dict
     config: ModelConfig
-    source: str
+    sha256: str
 
 
 class Interrupted(Exception):
@@ -75,6 +77,7 @@ class Trainer:
         self.log = RunLog(folder, recipe.train.steps, quiet=quiet)
         self.step = 0
         self.tokens = 0
+        parameters.check(params, config)
         self.state = {"params": params, "optimizer": self.optimizer.init(params)}
         if recipe.optimizer.ema:
             self.state["ema"] = params
@@ -104,6 +107,9 @@ class Trainer:
         info = checkpoint.read_info(path)
         if info["tokenizer_sha256"] != self.tokenizer_sha256:
             raise MarError(f"{path} was trained with another tokenizer than this data")
+        self.recipe.continues(info["recipe"])
+        if info["teacher_sha256"] != (self.teacher.sha256 if self.teacher else None):
+            raise MarError(f"{path} was trained from another teacher")
         self.state = checkpoint.restore(path, self.state)
         self.step, self.tokens = info["step"], info["tokens"]
         self.log.write({"step": self.step, "resumed": path.name})
@@ -144,7 +150,7 @@ class Trainer:
         train = self.recipe.train
         flat = self.packer.batch(step, train.rows * train.accumulate)
         shaped = jax.tree.map(lambda x: x.reshape(train.accumulate, train.rows, -1), flat)
-        return self.devices.split_rows(shaped, axis=1), int(flat.weight.sum())
+        return self.devices.split_rows(shaped, axis=1), int((flat.segment < PADDING).sum())
 
     def run(self) -> dict:
         """Trains to the recipe's last step; returns the final validation and writes `final.safetensors`.
@@ -166,6 +172,9 @@ class Trainer:
 
     def _loop(self, stop: list) -> None:
         train = self.recipe.train
+        if self.step < train.steps and jax.process_index() == 0:
+            # Of an earlier, shorter run: whoever asks for this run's weights must not be given those.
+            (self.folder / "final.safetensors").unlink(missing_ok=True)
         pending, since, tokens_then = [], time.monotonic(), self.tokens
         while self.step < train.steps:
             batch, tokens = self._batch(self.step)
@@ -232,7 +241,7 @@ class Trainer:
             "tokens": self.tokens,
             "tokenizer_sha256": self.tokenizer_sha256,
             "recipe": dataclasses.asdict(self.recipe),
-            "teacher": self.teacher.source if self.teacher else None,
+            "teacher_sha256": self.teacher.sha256 if self.teacher else None,
         }
 
     def _checkpoint(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,10 @@ class QuantiseRecipe:
     after: float = 0.6
 
 
+STUDENT_KEYS = ("neuron", "steps", "tau", "precharge")
+"""What a spiking recipe's `[model]` may say; all else is the teacher's."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A whole run. For `spiking`, `model` holds only what differs from the teacher: neuron, steps, tau, precharge."""
@@ -108,7 +113,32 @@ class Recipe:
         """The network this run trains, checked, before quantisation."""
         base = dataclasses.asdict(teacher) if teacher else {}
         neuron = {} if self.stage == "dense" else {"neuron": "atmn"}
-        return from_dict(ModelConfig, base | neuron | self.model, f"{self.name}: [model]").checked()
+        if self.stage == "spiking" and (others := set(self.model) - set(STUDENT_KEYS)):
+            raise MarError(
+                f"{self.name}: [model] {min(others)} comes from the teacher; stage 2 sets {', '.join(STUDENT_KEYS)}"
+            )
+        config = from_dict(ModelConfig, base | neuron | self.model, f"{self.name}: [model]").checked()
+        if (config.neuron == "dense") != (self.stage == "dense"):
+            raise MarError(f"{self.name}: [model] neuron {config.neuron!r} is not of stage {self.stage!r}")
+        return config
+
+    def continues(self, earlier: dict[str, Any]) -> None:
+        """Raises `MarError` where a run begun with the recipe `earlier` cannot go on with this one, naming the key."""
+        now = json.loads(json.dumps(dataclasses.asdict(self)))
+        may_change = {("train", key) for key in ("log_every", "eval_every", "eval_rows", "checkpoint_every")}
+        if self.stage == "dense":
+            # In stage 2 the number of steps decides when the weights become integers.
+            may_change |= {("train", "steps"), ("optimizer", "decay_fraction")}
+        for table, values in now.items():
+            before = earlier.get(table)
+            if not isinstance(values, dict):
+                values, before = {"": values}, {"": before}
+            for key in values | before:
+                if values.get(key) != before.get(key) and (table, key) not in may_change:
+                    raise MarError(
+                        f"the run was begun with {f'{table}.{key}'.rstrip('.')} = {before.get(key)!r}, not "
+                        f"{values.get(key)!r}; use another --out, or the recipe it was begun with"
+                    )
 
 
 _TABLES = {
@@ -125,6 +155,16 @@ _CHOICES = {
     ("train", "dtype"): ("float32", "bfloat16"),
     ("distill", "features"): ("none", "pre", "post", "both"),
     ("data", "loss_on"): ("all", "assistant"),
+}
+_RANGES = {
+    ("optimizer", "lr"): (0.0, 1.0),
+    ("optimizer", "adam_lr"): (0.0, 1.0),
+    ("optimizer", "warmup_steps"): (0, 1_000_000),
+    ("optimizer", "decay_fraction"): (0.0, 1.0),
+    ("optimizer", "final_lr"): (0.0, 1.0),
+    ("optimizer", "clip"): (1e-6, 1e6),
+    ("optimizer", "ema"): (0.0, 0.999999),
+    ("quantise", "after"): (0.0, 0.999999),
 }
 
 
@@ -159,6 +199,10 @@ def recipe_from_dict(raw: dict[str, Any], where: str) -> Recipe:
             raise MarError(f"{where}: [train] {key} must be at least 1")
     if len(recipe.sparsity.active_target) != 4:
         raise MarError(f"{where}: [sparsity] active_target needs one number for each of the four sites")
+    for (table, key), (low, high) in _RANGES.items():
+        value = getattr(getattr(recipe, table), key)
+        if not low <= value <= high:
+            raise MarError(f"{where}: [{table}] {key} must be from {low} to {high}, not {value}")
     if recipe.data.seq_len < 2:
         raise MarError(f"{where}: [data] seq_len must be at least 2")
     return recipe

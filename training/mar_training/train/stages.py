@@ -12,6 +12,7 @@ from mar_training.config import ModelConfig
 from mar_training.data.batches import Packer
 from mar_training.data.shards import Shard, open_with_tokenizer
 from mar_training.errors import MarError
+from mar_training.files import sha256
 from mar_training.model import forward
 from mar_training.train import checkpoint, objective
 from mar_training.train.loop import Teacher, Trainer
@@ -45,10 +46,11 @@ def train_spiking(
     _same_tokenizer(info, train, path)
     if info["config"].neuron != "dense":
         raise MarError(f"{path} is a spiking network; stage 2 needs a dense teacher")
-    teacher = Teacher(weights, info["config"], path.name)
+    teacher = Teacher(weights, info["config"], sha256(path))
     config = recipe.student(teacher.config)
     if init:
         start, init_info = checkpoint.load_params(checkpoint.resolve(init))
+        _same_tokenizer(init_info, train, init)
         if init_info["config"].neuron == "dense":
             start = calibrated(start, init_info["config"], train, recipe)
     else:
