@@ -51,7 +51,7 @@ TINY = {
     "tiny-window": ModelConfig(
         vocab_size=89, d_model=40, n_layers=2, d_ffn=56, n_heads=6, head_dim=8, d_state=8, n_groups=2,
         window=7, sinks=2, attn_heads=6, attn_kv_heads=2, rope_theta=10_000.0,
-        neuron="atmn", steps=(7, 4, 2, 1), tau=1.5, precharge=0.5,
+        neuron="atmn", steps=(7, 4, 2, 1), tau=1.3, precharge=0.1,
         weights=("ternary", "int8", "int4", "ternary"), embed_weights="int8",
     ),
 }  # fmt: skip

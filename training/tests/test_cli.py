@@ -169,6 +169,33 @@ def test_export_of_a_float_network_says_what_to_do(pipeline, data_folder, capsys
     assert "[quantise]" in capsys.readouterr().err
 
 
+def test_export_takes_only_the_runs_own_teacher_and_a_plain_name(pipeline, data_folder, capsys):
+    story = ("--story", pipeline / "story.toml", "--models", pipeline / "m")
+    args = ("--run", pipeline / "spiking", "--data", data_folder, *story)
+    assert run("export", "x", "--dense", pipeline / "spiking", *args) == 1
+    assert "not the teacher" in capsys.readouterr().err
+    assert run("export", "../x", "--dense", pipeline / "dense", *args) == 1
+    assert "a model's name" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_only_with_its_own_recipe(pipeline, data_folder, capsys):
+    args = ("--recipe", pipeline / "dense.toml", "--data", data_folder, "--out", pipeline / "dense")
+    assert run("train", "dense", *args, "--set", "optimizer.lr=0.5") == 1
+    assert "optimizer.lr = 0.01, not 0.5" in capsys.readouterr().err
+
+
+def test_weights_of_another_shape_are_refused(pipeline, data_folder, capsys):
+    args = ("--recipe", pipeline / "dense.toml", "--data", data_folder, "--out", pipeline / "wider")
+    assert run("train", "dense", *args, "--set", "model.d_ffn=32", "--init", pipeline / "dense") == 1
+    assert "layers/down" in capsys.readouterr().err
+
+
+def test_several_hosts_need_both_options(pipeline, data_folder, capsys):
+    args = ("--recipe", pipeline / "dense.toml", "--data", data_folder, "--out", pipeline / "y")
+    assert run("train", "dense", *args, "--processes", "2") == 1
+    assert "--coordinator and --processes" in capsys.readouterr().err
+
+
 def test_help_names_every_command():
     text = parser().format_help()
     for command in ("data", "train", "ablate", "eval", "chat", "plot", "pack", "export", "golden"):
@@ -184,7 +211,7 @@ def test_the_installed_command_runs_without_touching_a_device():
 
 
 def test_shipped_recipes_are_valid():
-    for path in sorted(RECIPES.glob("*.toml")):
+    for path in sorted({*RECIPES.glob("*_dense.toml"), *RECIPES.glob("*_spiking.toml")}):
         recipe = load_recipe(path)
         if recipe.stage == "dense":
             assert replace(recipe, model=recipe.model | {"vocab_size": 4096}).student().n_layers >= 1

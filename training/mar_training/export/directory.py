@@ -48,6 +48,7 @@ def export(
     train, val, tokenizer = open_with_tokenizer(data)
     params, info = checkpoint.load_params(checkpoint.resolve(run))
     config = info["config"]
+    weights = pack_params(params, config)
     dense_path = checkpoint.resolve(dense)
     dense_params, dense_info = checkpoint.load_params(dense_path)
     if info["tokenizer_sha256"] != train.tokenizer_sha256:
@@ -58,7 +59,7 @@ def export(
         raise MarError(f"a model's name is 1 to 64 of a-z, 0-9, '.', '_' and '-', not {name!r}")
     folder = models / f".{name}.part"
     shutil.rmtree(folder, ignore_errors=True)
-    write_weights(pack_params(params, config), config, name, folder)
+    write_weights(weights, config, name, folder)
     save_tokenizer(tokenizer, folder)
 
     packed, packed_config = read_packed(folder)
