@@ -173,7 +173,7 @@ def _run_eval(args) -> None:
     _, val, tokenizer = open_with_tokenizer(args.data)
     results = {}
     for path in args.networks:
-        params, config, _ = load_network(path)
+        params, config = load_network(path)
         results[str(path)] = evaluate(
             params, config, val, tokenizer, seq_len=args.seq_len, rows=args.rows, sample=not args.no_replies
         )
@@ -187,7 +187,7 @@ def _run_chat(args) -> None:
     from mar_training.evaluate.replies import answer
     from mar_training.evaluate.report import load_network
 
-    params, config, _ = load_network(args.network)
+    params, config = load_network(args.network)
     tokenizer = load_tokenizer(args.tokenizer or args.network / "tokenizer.json")
     chat: list[dict] = []
     while line := input("you: ").strip():

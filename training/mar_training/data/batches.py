@@ -30,6 +30,11 @@ class Batch:
     reply: np.ndarray
 
 
+def source_weight(weights: dict[str, float], name: str) -> float:
+    """How many times an epoch takes the source `name`: its own weight, its family's, the default's, or 1."""
+    return weights.get(name, weights.get(name.split("/")[0], weights.get("", 1.0)))
+
+
 @dataclass
 class Packer:
     """Rows of `length` tokens from a shard: epoch by epoch, shuffled by `seed`, sources weighted.
@@ -58,13 +63,7 @@ class Packer:
         self._row_counts: dict[int, int] = {}
 
     def _copies(self, rng: np.random.Generator) -> np.ndarray:
-        default = self.weights.get("", 1.0)
-        by_source = np.array(
-            [
-                self.weights.get(s["name"], self.weights.get(s["name"].split("/")[0], default))
-                for s in self.shard.sources
-            ]
-        )
+        by_source = np.array([source_weight(self.weights, s["name"]) for s in self.shard.sources])
         weight = by_source[self.shard.source]
         return np.floor(weight + rng.random(len(weight))).astype(np.int64)
 

@@ -21,14 +21,12 @@ from mar_training.train import checkpoint
 from mar_training.train.devices import DataParallel
 
 
-def load_network(path: Path) -> tuple[dict, ModelConfig, dict]:
-    """(parameters, config, info) of a checkpoint, a run folder or an exported model directory."""
+def load_network(path: Path) -> tuple[dict, ModelConfig]:
+    """(parameters, config) of a checkpoint, a run folder or an exported model directory."""
     if (path / "manifest.json").exists():
-        params, config = read_packed(path)
-        return params, config, {}
-    found = checkpoint.resolve(path)
-    params, info = checkpoint.load_params(found)
-    return params, info["config"], info
+        return read_packed(path)
+    params, info = checkpoint.load_params(checkpoint.resolve(path))
+    return params, info["config"]
 
 
 def evaluate(
@@ -68,7 +66,7 @@ def evaluate(
     return result
 
 
-def print_comparison(columns: dict[str, dict], console: Console | None = None) -> None:
+def print_comparison(columns: dict[str, dict]) -> None:
     """A table with a column for each network, of what `evaluate` returned."""
     table = Table("", *columns)
     rows = {
@@ -94,4 +92,4 @@ def print_comparison(columns: dict[str, dict], console: Console | None = None) -
             for c in columns.values()
         ]
         table.add_row(f"µJ a token, {key} (estimate)", *cells)
-    (console or Console()).print(table)
+    Console().print(table)

@@ -10,9 +10,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 
+from mar_training import params as parameters
 from mar_training.config import ModelConfig
+from mar_training.data.batches import source_weight
 from mar_training.data.shards import Shard, open_with_tokenizer
 from mar_training.data.tokenizer import save_tokenizer
 from mar_training.errors import MarError
@@ -75,7 +76,7 @@ def export(
 
     weights_bytes = (folder / "model.safetensors").stat().st_size
     metrics = metrics_json(spiking_result, dense_result, info, dense_info, weights_bytes)
-    metrics["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(params))
+    metrics["parameters"] = parameters.count(params)
     metrics["largest_logit_difference"] = difference
     write_json(folder / "metrics.json", metrics)
     story["sources"] = used_sources(train, dense_info["recipe"]["data"]["weights"])
@@ -85,7 +86,7 @@ def export(
     write_manifest(folder)
     check_manifest(folder)
     _put_in_place(folder, models / name)
-    Console().print(f"wrote {models / name}: {weights_bytes:,} bytes of weights, logits within {difference:.1e}")
+    print(f"wrote {models / name}: {weights_bytes:,} bytes of weights, logits within {difference:.1e}")
     return metrics
 
 
@@ -137,9 +138,5 @@ def metrics_json(spiking: dict, dense: dict, info: dict, dense_info: dict, weigh
 
 def used_sources(shard: Shard, weights: dict[str, float]) -> list[dict]:
     """The training sources by name, each with its licence and the weight it was trained with."""
-    default = weights.get("", 1.0)
-    out = []
-    for source in sorted(shard.sources, key=lambda s: s["name"]):
-        family = source["name"].split("/")[0]
-        out.append(source | {"weight": weights.get(source["name"], weights.get(family, default))})
-    return out
+    by_name = sorted(shard.sources, key=lambda source: source["name"])
+    return [source | {"weight": source_weight(weights, source["name"])} for source in by_name]

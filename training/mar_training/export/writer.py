@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
 
-from mar_training import quant
+from mar_training import model
 from mar_training.config import SITES, ModelConfig
 from mar_training.errors import MarError
 from mar_training.export.layout import DTYPES, FORMAT_VERSION, tensors
@@ -22,10 +22,10 @@ CHUNK_BYTES = 1 << 20
 
 
 def pack_params(params: dict, config: ModelConfig) -> dict[str, np.ndarray]:
-    """The tensors of `model.safetensors`, quantised exactly as the trainer does."""
+    """The tensors of `model.safetensors`, quantised by the trainer's own code."""
     if config.neuron != "atmn" or not config.quantised:
         raise MarError("only a spiking (atmn) network with integer weights can be exported: train with [quantise]")
-    q, scale = quant.quantise(jnp.asarray(params["embed"]), config.embed_weights, axis=-1)
+    q, scale = model.embedding(params, config)
     out = {
         "embed.weight": pack(np.asarray(q), config.embed_weights),
         "embed.scale": np.asarray(scale[:, 0]),
@@ -38,11 +38,10 @@ def pack_params(params: dict, config: ModelConfig) -> dict[str, np.ndarray]:
             out[f"{at}.{theirs}"] = np.asarray(layer[ours])
         out[f"{at}.A"] = np.asarray(-jnp.exp(layer["A_log"]))
         for site, kind in zip(SITES, config.weights, strict=True):
-            log_v = layer[f"log_threshold_{site}"]
-            q, scale = quant.quantise(jnp.exp(log_v)[:, None] * layer[site], kind)
-            out[f"{at}.{site}.inv_threshold"] = np.asarray(jnp.exp(-log_v))
+            inv_threshold, q, scale = model.site_weights(layer, site, config)
+            out[f"{at}.{site}.inv_threshold"] = np.asarray(inv_threshold)
             out[f"{at}.{site}.weight"] = pack(np.asarray(q), kind)
-            out[f"{at}.{site}.scale"] = np.asarray(scale[0])
+            out[f"{at}.{site}.scale"] = np.asarray(scale)
     _check(out, config)
     return out
 
