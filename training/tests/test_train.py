@@ -325,12 +325,12 @@ class TestRecipe:
             ("trian.steps=5", "unknown key 'trian'; did you mean 'train'"),
             ("train=5", r"\[train\] must be a table, not 5"),
             ("name.x=5", "'name' is a value, not a table"),
-            ("train.steps=0", "steps must be at least 1"),
+            ("train.steps=0", "steps must be from 1 "),
             ("train.steps=5.5", "steps must be of type int, not 5.5"),
             ("train.remat=1", "remat must be of type bool"),
             ("stage='third'", "stage must be 'dense' or 'spiking'"),
             ("distill.features='all'", "features must be one of none, pre, post, both"),
-            ("data.seq_len=1", "seq_len must be at least 2"),
+            ("data.seq_len=1", "seq_len must be from 2 "),
         ],
     )
     def test_what_makes_no_sense_is_refused_by_name(self, path, override, message):

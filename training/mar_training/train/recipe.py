@@ -157,6 +157,15 @@ _CHOICES = {
     ("data", "loss_on"): ("all", "assistant"),
 }
 _RANGES = {
+    ("data", "seq_len"): (2, 1_000_000),
+    ("train", "steps"): (1, 1_000_000_000),
+    ("train", "rows"): (1, 1_000_000),
+    ("train", "accumulate"): (1, 1_000_000),
+    ("train", "chunk"): (1, 1_000_000),
+    ("train", "log_every"): (1, 1_000_000_000),
+    ("train", "eval_every"): (1, 1_000_000_000),
+    ("train", "eval_rows"): (1, 1_000_000),
+    ("train", "checkpoint_every"): (1, 1_000_000_000),
     ("optimizer", "lr"): (0.0, 1.0),
     ("optimizer", "adam_lr"): (0.0, 1.0),
     ("optimizer", "warmup_steps"): (0, 1_000_000),
@@ -194,17 +203,12 @@ def recipe_from_dict(raw: dict[str, Any], where: str) -> Recipe:
         value = getattr(getattr(recipe, table), key)
         if value not in allowed:
             raise MarError(f"{where}: [{table}] {key} must be one of {', '.join(allowed)}, not {value!r}")
-    for key in ("steps", "rows", "accumulate", "chunk", "log_every", "eval_every", "eval_rows", "checkpoint_every"):
-        if getattr(recipe.train, key) < 1:
-            raise MarError(f"{where}: [train] {key} must be at least 1")
     if len(recipe.sparsity.active_target) != 4:
         raise MarError(f"{where}: [sparsity] active_target needs one number for each of the four sites")
     for (table, key), (low, high) in _RANGES.items():
         value = getattr(getattr(recipe, table), key)
         if not low <= value <= high:
             raise MarError(f"{where}: [{table}] {key} must be from {low} to {high}, not {value}")
-    if recipe.data.seq_len < 2:
-        raise MarError(f"{where}: [data] seq_len must be at least 2")
     return recipe
 
 
