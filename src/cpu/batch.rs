@@ -1,0 +1,47 @@
+//! The spikes of one site, for one or several tokens.
+
+use super::fire;
+use crate::model::{Event, Neuron};
+
+/// Counts and events of a site for `tokens` tokens.
+#[derive(Debug, Clone, Default)]
+pub struct SpikeBatch {
+    inputs: usize,
+    counts: Vec<i8>,
+    events: Vec<Event>,
+    ends: Vec<usize>,
+}
+
+impl SpikeBatch {
+    /// Empties it, for a site of `inputs` neurons.
+    pub fn clear(&mut self, inputs: usize) {
+        self.inputs = inputs;
+        self.counts.clear();
+        self.events.clear();
+        self.ends.clear();
+    }
+
+    /// Adds a token: its neurons fire at `current`, `[inputs]`.
+    pub fn fire(&mut self, current: &[f32], inv_threshold: &[f32], neuron: Neuron, muted: &[u32]) {
+        let start = self.counts.len();
+        self.counts.resize(start + self.inputs, 0);
+        fire(current, inv_threshold, neuron, muted, &mut self.counts[start..], &mut self.events);
+        self.ends.push(self.events.len());
+    }
+
+    /// Tokens in it.
+    pub fn tokens(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// c of every neuron at a token, `[inputs]`.
+    pub fn counts(&self, token: usize) -> &[i8] {
+        &self.counts[token * self.inputs..(token + 1) * self.inputs]
+    }
+
+    /// The neurons that fired at a token, in order.
+    pub fn events(&self, token: usize) -> &[Event] {
+        let start = if token == 0 { 0 } else { self.ends[token - 1] };
+        &self.events[start..self.ends[token]]
+    }
+}

@@ -1,0 +1,20 @@
+//! The projection behind a spike site: adds the rows of the neurons that fired, in integers.
+
+use super::SpikeBatch;
+use crate::format::field;
+use crate::model::Matrix;
+
+/// `sum[token, o] = Σ_j c_j · weight[j, o]`, exact in i32: config.json's limits keep every sum below 2²⁴.
+///
+/// `sums` is `[tokens, outputs]`. Twins: `shaders/sparse_matvec.wgsl` for one token, `shaders/sparse_matmul.wgsl`.
+pub fn sparse_matmul(spikes: &SpikeBatch, weight: &Matrix, sums: &mut [i32]) {
+    for (token, sums) in sums.chunks_exact_mut(weight.columns).enumerate() {
+        sums.fill(0);
+        for event in spikes.events(token) {
+            let row = weight.row(event.neuron());
+            for (o, sum) in sums.iter_mut().enumerate() {
+                *sum += event.count() * field(row, o, weight.kind);
+            }
+        }
+    }
+}

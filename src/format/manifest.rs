@@ -1,0 +1,132 @@
+//! `manifest.json`: the size and sha-256 of every file, and of each of its 1 MiB chunks.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::error::FormatError;
+
+/// The size of every chunk but a file's last.
+pub const CHUNK_BYTES: u64 = 1 << 20;
+
+/// The largest manifest that is read, in bytes: hashes of about 70 GB of model.
+const MAX_BYTES: usize = 8 << 20;
+
+/// `manifest.json`, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    format: String,
+    format_version: u32,
+    chunk_bytes: u64,
+    /// Every file but the manifest.
+    pub files: Vec<FileEntry>,
+}
+
+/// What the manifest says of one file. Hashes are 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// A plain file name.
+    pub path: String,
+    /// The file's size.
+    pub bytes: u64,
+    /// Of the whole file.
+    pub sha256: String,
+    /// Of each chunk.
+    pub chunks: Vec<String>,
+}
+
+impl Manifest {
+    /// Reads and checks the bytes of a `manifest.json`.
+    pub fn parse(json: &[u8]) -> Result<Self, FormatError> {
+        if json.len() > MAX_BYTES {
+            return Err(FormatError::Manifest(format!("has {} bytes, expected at most {MAX_BYTES}", json.len())));
+        }
+        let manifest: Self =
+            serde_json::from_slice(json).map_err(|e| FormatError::Manifest(format!("is not a MAR manifest: {e}")))?;
+        manifest.check().map_err(FormatError::Manifest)?;
+        Ok(manifest)
+    }
+
+    /// The manifest of these files: (name, contents).
+    pub fn of<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let files = files.into_iter().map(|(path, contents)| FileEntry {
+            path: path.into(),
+            bytes: contents.len() as u64,
+            sha256: sha256_hex(contents),
+            chunks: contents.chunks(CHUNK_BYTES as usize).map(sha256_hex).collect(),
+        });
+        Self { format: "mar-manifest".into(), format_version: 1, chunk_bytes: CHUNK_BYTES, files: files.collect() }
+    }
+
+    /// The entry of a file, if it is listed.
+    pub fn file(&self, path: &str) -> Option<&FileEntry> {
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let head = (self.format.as_str(), self.format_version, self.chunk_bytes);
+        if head != ("mar-manifest", 1, CHUNK_BYTES) {
+            return Err(format!(
+                "format, version and chunk size are {head:?}, expected \"mar-manifest\", 1, {CHUNK_BYTES}"
+            ));
+        }
+        for (index, file) in self.files.iter().enumerate() {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            let name = &file.path;
+            if name.is_empty() || name.len() > 255 || name.starts_with('.') || !name.chars().all(plain) {
+                return Err(format!("file {name:?} is not a plain file name"));
+            }
+            if self.files[..index].iter().any(|other| other.path == *name) {
+                return Err(format!("file {name} is listed twice"));
+            }
+            let chunks = file.bytes.div_ceil(CHUNK_BYTES);
+            if file.chunks.len() as u64 != chunks {
+                return Err(format!("file {name} has {} chunk hashes, expected {chunks}", file.chunks.len()));
+            }
+            let digest =
+                |hash: &String| hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            if let Some(hash) = file.chunks.iter().chain([&file.sha256]).find(|hash| !digest(hash)) {
+                return Err(format!("file {name} has the hash {hash:?}, expected 64 lower-case hexadecimal digits"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FileEntry {
+    /// Checks the size and the hash of a whole file.
+    pub fn verify(&self, contents: &[u8]) -> Result<(), FormatError> {
+        self.verify_size(contents.len() as u64)?;
+        self.verify_part("the file".into(), contents, &self.sha256)
+    }
+
+    /// Checks a file's size.
+    pub fn verify_size(&self, found: u64) -> Result<(), FormatError> {
+        if found == self.bytes {
+            return Ok(());
+        }
+        Err(FormatError::Size { file: self.path.clone(), found, expected: self.bytes })
+    }
+
+    /// Checks one chunk: exactly the bytes from `index` · [`CHUNK_BYTES`] on.
+    pub fn verify_chunk(&self, index: usize, contents: &[u8]) -> Result<(), FormatError> {
+        let part = format!("chunk {index}");
+        match self.chunks.get(index) {
+            Some(expected) => self.verify_part(part, contents, expected),
+            None => Err(FormatError::Manifest(format!("{} has no {part}", self.path))),
+        }
+    }
+
+    fn verify_part(&self, part: String, contents: &[u8], expected: &str) -> Result<(), FormatError> {
+        let found = sha256_hex(contents);
+        if found == expected {
+            return Ok(());
+        }
+        Err(FormatError::Hash { file: self.path.clone(), part, found, expected: expected.into() })
+    }
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,19 @@
+//! The model format of `models/FORMAT.md`: what a reader must enforce, enforced.
+//!
+//! Bytes come from a directory, from memory, or in chunks from a network; nothing is allocated on a file's word before
+//! its length has been checked, and no input makes this module panic.
+
+mod directory;
+mod error;
+mod header;
+mod layout;
+mod manifest;
+mod packed;
+mod reader;
+
+pub use directory::{ModelFile, open};
+pub use error::FormatError;
+pub use layout::{Dtype, TensorSpec, tensors};
+pub use manifest::{CHUNK_BYTES, FileEntry, Manifest};
+pub use packed::field;
+pub use reader::{Tensor, WeightsReader};

@@ -1,0 +1,110 @@
+//! What a conversation is to the network: a state of constant size, and its form as bytes.
+
+use sha2::{Digest, Sha256};
+
+use super::Model;
+use crate::config::Config;
+
+/// The state after some tokens. All backends use this form to exchange states.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Tokens seen.
+    pub position: u64,
+    /// `[L, k-1, c]`: the convolution's past inputs, oldest first.
+    pub conv: Vec<f32>,
+    /// `[L, h, p, n]`: the scan's.
+    pub ssm: Vec<f32>,
+    /// `[L, S+W, kv heads, w]`: the window branch's rotated keys; empty without one.
+    pub ring_k: Vec<f32>,
+    /// As `ring_k`: its values.
+    pub ring_v: Vec<f32>,
+}
+
+/// Why bytes are not a state of this model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// They do not begin as a state does.
+    #[error("this is not a saved MAR state")]
+    Foreign,
+    /// Saved by another version of the program.
+    #[error("the saved state has version {0}, and this program reads version {VERSION}; start the chat from its text")]
+    Version(u32),
+    /// Of another model.
+    #[error("the saved state belongs to another model; load that model, or start the chat from its text")]
+    OtherModel,
+    /// Too short, too long, or changed since.
+    #[error("the saved state is damaged; start the chat from its text")]
+    Damaged,
+}
+
+const MAGIC: &[u8; 8] = b"MARSTATE";
+const VERSION: u32 = 1;
+const HEADER: usize = 8 + 4 + 32 + 8;
+const HASH: usize = 32;
+
+impl State {
+    /// Before the first token: all zero.
+    pub fn zero(config: &Config) -> Self {
+        let layers = config.n_layers;
+        let ring = layers * config.ring_slots() * config.kv_dim();
+        Self {
+            position: 0,
+            conv: vec![0.0; layers * (config.d_conv - 1) * config.conv_dim()],
+            ssm: vec![0.0; layers * config.d_inner() * config.d_state],
+            ring_k: vec![0.0; ring],
+            ring_v: vec![0.0; ring],
+        }
+    }
+
+    /// Bytes of its numbers in memory.
+    pub fn bytes(&self) -> usize {
+        4 * self.parts().map(<[f32]>::len).iter().sum::<usize>()
+    }
+
+    /// The state as bytes: magic, version, the model's sha-256, position, the numbers, and a sha-256 of all that.
+    pub fn to_bytes(&self, model_sha256: &[u8; 32]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER + self.bytes() + HASH);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(model_sha256);
+        out.extend_from_slice(&self.position.to_le_bytes());
+        out.extend(self.parts().iter().flat_map(|part| part.iter().flat_map(|x| x.to_le_bytes())));
+        let hash = Sha256::digest(&out);
+        out.extend_from_slice(&hash);
+        out
+    }
+
+    /// The state that [`State::to_bytes`] wrote for the same model.
+    pub fn from_bytes(bytes: &[u8], model: &Model) -> Result<Self, StateError> {
+        if bytes.len() < HEADER + HASH || !bytes.starts_with(MAGIC) {
+            return Err(StateError::Foreign);
+        }
+        let version = u32::from_le_bytes(std::array::from_fn(|i| bytes[8 + i]));
+        if version != VERSION {
+            return Err(StateError::Version(version));
+        }
+        if bytes[12..44] != model.sha256 {
+            return Err(StateError::OtherModel);
+        }
+        let mut state = Self::zero(&model.config);
+        let (body, hash) = bytes.split_at(bytes.len() - HASH);
+        if body.len() != HEADER + state.bytes() || Sha256::digest(body)[..] != *hash {
+            return Err(StateError::Damaged);
+        }
+        state.position = u64::from_le_bytes(std::array::from_fn(|i| bytes[44 + i]));
+        let mut numbers = body[HEADER..].as_chunks().0.iter().map(|&b| f32::from_le_bytes(b));
+        for part in state.parts_mut() {
+            part.iter_mut().zip(&mut numbers).for_each(|(x, y)| *x = y);
+        }
+        Ok(state)
+    }
+
+    fn parts(&self) -> [&[f32]; 4] {
+        [&self.conv, &self.ssm, &self.ring_k, &self.ring_v]
+    }
+
+    fn parts_mut(&mut self) -> [&mut [f32]; 4] {
+        [&mut self.conv, &mut self.ssm, &mut self.ring_k, &mut self.ring_v]
+    }
+}

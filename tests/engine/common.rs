@@ -1,0 +1,82 @@
+//! What several test files share: where models are, and the golden vectors that the trainer wrote.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mar::format;
+use mar::model::Model;
+use safetensors::SafeTensors;
+
+/// Every model that has golden vectors.
+pub const MODELS: [&str; 4] = ["tiny-odd", "tiny-leaky", "tiny-window", "mar-smalltalk"];
+
+/// A model's directory.
+pub fn directory(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join(if name.starts_with("tiny-") { "tests/golden/models" } else { "models" }).join(name)
+}
+
+/// A model, loaded.
+pub fn model(name: &str) -> Arc<Model> {
+    Arc::new(format::open(&directory(name), |_, _| {}).expect("a good model"))
+}
+
+/// The golden vectors of one prompt (`models/FORMAT.md`, "Golden vectors").
+pub struct Golden {
+    pub tokens: Vec<u32>,
+    pub hidden: Vec<f32>,
+    pub logits: Vec<f32>,
+    /// By site, `[n, L, inputs]`.
+    pub counts: [Vec<i8>; 4],
+    pub conv: Vec<f32>,
+    pub ssm: Vec<f32>,
+    pub ring_k: Vec<f32>,
+    pub ring_v: Vec<f32>,
+    pub greedy: Vec<u32>,
+}
+
+/// All prompts of a model.
+pub fn golden(name: &str) -> Vec<Golden> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.safetensors"));
+    let bytes = std::fs::read(path).expect("golden vectors");
+    let file = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let prompts = file.names().iter().filter(|name| name.ends_with(".tokens")).count();
+    let bytes = |prompt, what: &str| file.tensor(&format!("{prompt}.{what}")).map(|t| t.data().to_vec());
+    let floats = |prompt, what| {
+        let data = bytes(prompt, what).unwrap_or_default();
+        data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect::<Vec<f32>>()
+    };
+    let ids = |prompt, what| {
+        let data = bytes(prompt, what).expect("tokens");
+        data.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect::<Vec<u32>>()
+    };
+    let counts =
+        |prompt, site| bytes(prompt, &format!("counts_{site}")).expect("counts").iter().map(|&b| b as i8).collect();
+    (0..prompts)
+        .map(|p| Golden {
+            tokens: ids(p, "tokens"),
+            hidden: floats(p, "hidden"),
+            logits: floats(p, "logits"),
+            counts: ["in_proj", "out_proj", "gate_up", "down"].map(|site| counts(p, site)),
+            conv: floats(p, "state.conv"),
+            ssm: floats(p, "state.ssm"),
+            ring_k: floats(p, "state.ring_k"),
+            ring_v: floats(p, "state.ring_v"),
+            greedy: ids(p, "greedy"),
+        })
+        .collect()
+}
+
+/// Fails where `found` differs from `expected` by more than 1e-4 of the largest expected value.
+pub fn assert_near(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
+    let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    assert!(worst <= 1e-4 * largest, "{what}: off by {worst}, where the largest value is {largest}");
+}
+
+/// The place of the largest value; the first of equals.
+pub fn argmax(values: &[f32]) -> u32 {
+    let best = values.iter().enumerate().fold((0, f32::NEG_INFINITY), |b, (i, &x)| if x > b.1 { (i, x) } else { b });
+    best.0 as u32
+}
