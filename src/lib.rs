@@ -20,4 +20,5 @@
 pub mod config;
 pub mod cpu;
 pub mod format;
+pub mod math;
 pub mod model;

@@ -1,6 +1,6 @@
 //! The mixer's depthwise causal convolution, one token at a time.
 
-use super::silu;
+use crate::math::silu;
 
 /// `xbc ← silu(Σ_tap weight[tap] · past[tap] + bias)`, where the newest tap meets `xbc` itself; then the state moves on.
 ///

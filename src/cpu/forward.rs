@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::window_attention::{Rotary, WindowShape, window_attention};
-use super::{Kernels, ScanParams, SpikeBatch, conv1d, embed, gated_rmsnorm, rmsnorm, swiglu};
+use super::{Kernels, ScanParams, SpikeBatch, embed};
 use crate::config::Site;
 use crate::model::{Controls, Model, State};
 
@@ -128,7 +128,7 @@ impl Cpu {
             let xbc = &mut xbc[t * channels..(t + 1) * channels];
             xbc.copy_from_slice(&out[parts.xbc.clone()]);
             dt[t * heads..(t + 1) * heads].copy_from_slice(&out[parts.dt.clone()]);
-            conv1d(conv_state, &layer.conv_weight, &layer.conv_bias, xbc);
+            (self.kernels.conv1d)(conv_state, &layer.conv_weight, &layer.conv_bias, xbc);
         }
         let scan = ScanParams {
             head_dim: config.head_dim,
@@ -146,7 +146,14 @@ impl Cpu {
         for ((y, out), current) in
             y.chunks_exact(inner).zip(out.chunks_exact(width)).zip(current.chunks_exact_mut(inner))
         {
-            gated_rmsnorm(y, &out[parts.z.clone()], &layer.norm_gated, config.n_groups, config.norm_eps, current);
+            (self.kernels.gated_rmsnorm)(
+                y,
+                &out[parts.z.clone()],
+                &layer.norm_gated,
+                config.n_groups,
+                config.norm_eps,
+                current,
+            );
         }
         if config.window > 0 {
             let shape = WindowShape::of(config);
@@ -172,7 +179,7 @@ impl Cpu {
         let Scratch { out, current, .. } = &mut self.scratch;
         current.resize(out.len() / 2, 0.0);
         for (gate_up, current) in out.chunks_exact(2 * f).zip(current.chunks_exact_mut(f)) {
-            swiglu(gate_up, current);
+            (self.kernels.swiglu)(gate_up, current);
         }
         self.project(index, Site::Down, observer);
         self.add_residual();
@@ -183,7 +190,7 @@ impl Cpu {
         let Scratch { x, current, .. } = &mut self.scratch;
         current.resize(x.len(), 0.0);
         for (x, current) in x.chunks_exact(d).zip(current.chunks_exact_mut(d)) {
-            rmsnorm(x, weight, eps, current);
+            (self.kernels.rmsnorm)(x, weight, eps, current);
         }
     }
 
@@ -202,9 +209,7 @@ impl Cpu {
         (self.kernels.sparse_matmul)(spikes, &projection.weight, sums);
         out.resize(sums.len(), 0.0);
         for (out, sums) in out.chunks_exact_mut(outputs).zip(sums.chunks_exact(outputs)) {
-            for ((out, sum), scale) in out.iter_mut().zip(sums).zip(&projection.scale) {
-                *out = *sum as f32 * scale * neuron.threshold_scale;
-            }
+            (self.kernels.dequantise)(sums, &projection.scale, neuron.threshold_scale, out);
         }
     }
 
@@ -216,7 +221,12 @@ impl Cpu {
     fn head(&self, token: usize, logits: &mut Vec<f32>) {
         let (model, d) = (&self.model, self.model.config.d_model);
         let mut x = vec![0.0; d];
-        rmsnorm(&self.scratch.x[token * d..(token + 1) * d], &model.final_norm, model.config.norm_eps, &mut x);
+        (self.kernels.rmsnorm)(
+            &self.scratch.x[token * d..(token + 1) * d],
+            &model.final_norm,
+            model.config.norm_eps,
+            &mut x,
+        );
         let start = logits.len();
         logits.resize(start + model.config.vocab_size, 0.0);
         (self.kernels.lm_head)(&model.embed, &model.embed_scale, &x, &mut logits[start..]);

@@ -1,23 +1,23 @@
-//! The kernels that have a fast form, as a table: the forward pass is the same for the reference and for SIMD.
+//! The kernels as a table: the forward pass is the same for the reference and for the fast ones.
 
-use super::{ScanParams, SpikeBatch};
+use super::{ScanParams, SpikeBatch, simd};
 use crate::model::Matrix;
 
-/// The signature of [`super::scan_step`] and [`super::scan_chunk`].
-pub type Scan = fn(ScanParams, &mut [f32], &[f32], &[f32], &mut [f32]);
-
-/// Which code runs the hot loops. Signatures are those of the reference functions of the same names.
+/// Which code runs the loops. Each field has the signature of the reference function of its name in [`super`].
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::type_complexity, reason = "a table of functions is what it is")]
+#[expect(missing_docs, reason = "the functions of the same names have them")]
 pub struct Kernels {
     /// For status lines and benches.
     pub name: &'static str,
-    /// See [`super::sparse_matmul`].
     pub sparse_matmul: fn(&SpikeBatch, &Matrix, &mut [i32]),
-    /// See [`super::scan_step`].
-    pub scan_step: Scan,
-    /// See [`super::scan_chunk`].
-    pub scan_chunk: Scan,
-    /// See [`super::lm_head`].
+    pub dequantise: fn(&[i32], &[f32], f32, &mut [f32]),
+    pub rmsnorm: fn(&[f32], &[f32], f32, &mut [f32]),
+    pub gated_rmsnorm: fn(&[f32], &[f32], &[f32], usize, f32, &mut [f32]),
+    pub swiglu: fn(&[f32], &mut [f32]),
+    pub conv1d: fn(&mut [f32], &[f32], &[f32], &mut [f32]),
+    pub scan_step: fn(ScanParams, &mut [f32], &[f32], &[f32], &mut [f32]),
+    pub scan_chunk: fn(ScanParams, &mut [f32], &[f32], &[f32], &mut [f32]),
     pub lm_head: fn(&Matrix, &[f32], &[f32], &mut [f32]),
 }
 
@@ -26,8 +26,18 @@ impl Kernels {
     pub const REFERENCE: Kernels = Kernels {
         name: "reference",
         sparse_matmul: super::sparse_matmul,
+        dequantise: super::dequantise,
+        rmsnorm: super::rmsnorm,
+        gated_rmsnorm: super::gated_rmsnorm,
+        swiglu: super::swiglu,
+        conv1d: super::conv1d,
         scan_step: super::scan_step,
         scan_chunk: super::scan_chunk,
         lm_head: super::lm_head,
     };
+
+    /// The fastest kernels that this machine can run.
+    pub fn best() -> Kernels {
+        simd::best()
+    }
 }

@@ -10,6 +10,7 @@ mod kernels;
 mod lm_head;
 mod norm;
 mod scan;
+mod simd;
 mod sparse_matmul;
 mod window_attention;
 
@@ -22,17 +23,5 @@ pub use kernels::Kernels;
 pub use lm_head::lm_head;
 pub use norm::{gated_rmsnorm, rmsnorm, swiglu};
 pub use scan::{ScanParams, scan_chunk, scan_step};
-pub use sparse_matmul::sparse_matmul;
+pub use sparse_matmul::{dequantise, sparse_matmul};
 pub use window_attention::{Rotary, WindowShape, window_attention};
-
-/// `x / (1 + e^-x)`.
-#[inline]
-pub fn silu(x: f32) -> f32 {
-    x / (1.0 + (-x).exp())
-}
-
-/// `ln(1 + e^x)`, without overflow.
-#[inline]
-pub fn softplus(x: f32) -> f32 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}

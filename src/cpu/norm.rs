@@ -1,6 +1,6 @@
 //! What a current is made of before it meets a threshold: norms and the FFN's gate. Twin: `shaders/current.wgsl`.
 
-use super::silu;
+use crate::math::silu;
 
 /// `x / sqrt(mean(x²) + eps) · weight`, `[d]`.
 pub fn rmsnorm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {

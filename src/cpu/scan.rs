@@ -4,7 +4,7 @@
 //! (Mamba-2, arXiv 2405.21060, section 6): within the chunk a masked product as in linear attention, and the state only at
 //! its end. Both are linear in the number of tokens.
 
-use super::softplus;
+use crate::math::{exp, softplus};
 
 /// A layer's scan: shape and parameters.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ impl ScanParams<'_> {
     }
 
     /// X | B | C of one token: (head's X `[p]`, its group's B `[n]` and C `[n]`).
-    fn split<'x>(&self, xbc: &'x [f32], head: usize) -> (&'x [f32], &'x [f32], &'x [f32]) {
+    pub(super) fn split<'x>(&self, xbc: &'x [f32], head: usize) -> (&'x [f32], &'x [f32], &'x [f32]) {
         let (p, n) = (self.head_dim, self.d_state);
         let group = head * self.groups / self.heads();
         let (x, bc) = xbc.split_at(self.inner());
@@ -49,7 +49,7 @@ pub fn scan_step(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32],
     for (head, (state, y)) in state.chunks_exact_mut(p * n).zip(y.chunks_exact_mut(p)).enumerate() {
         let (x, b, c) = params.split(xbc, head);
         let delta = softplus(dt[head] + params.dt_bias[head]);
-        let decay = (delta * params.a[head]).exp();
+        let decay = exp(delta * params.a[head]);
         for ((row, x), y) in state.chunks_exact_mut(n).zip(x).zip(y) {
             let dx = delta * x;
             let mut sum = 0.0;
@@ -82,21 +82,21 @@ pub fn scan_chunk(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32]
         for t in 0..tokens {
             let (x, _, c) = split(t);
             let y = &mut y[t * inner + head * p..][..p];
-            let kept = log_decay[t].exp();
+            let kept = exp(log_decay[t]);
             for ((y, row), x) in y.iter_mut().zip(state.chunks_exact(n)).zip(x) {
                 *y = kept * dot(row, c) + params.d[head] * x;
             }
             for s in 0..=t {
                 let (x, b, _) = split(s);
-                let weight = (log_decay[t] - log_decay[s]).exp() * dot(b, c) * delta[s];
+                let weight = exp(log_decay[t] - log_decay[s]) * dot(b, c) * delta[s];
                 y.iter_mut().zip(x).for_each(|(y, x)| *y += weight * x);
             }
         }
         let last = log_decay.last().copied().unwrap_or(0.0);
-        state.iter_mut().for_each(|s| *s *= last.exp());
+        state.iter_mut().for_each(|s| *s *= exp(last));
         for s in 0..tokens {
             let (x, b, _) = split(s);
-            let weight = (last - log_decay[s]).exp() * delta[s];
+            let weight = exp(last - log_decay[s]) * delta[s];
             for (row, x) in state.chunks_exact_mut(n).zip(x) {
                 row.iter_mut().zip(b).for_each(|(state, b)| *state += weight * x * b);
             }

@@ -18,3 +18,10 @@ pub fn sparse_matmul(spikes: &SpikeBatch, weight: &Matrix, sums: &mut [i32]) {
         }
     }
 }
+
+/// `out = sum · scale · threshold_scale`, all `[outputs]`: from integers to currents. In `shaders/sparse_matvec.wgsl`.
+pub fn dequantise(sums: &[i32], scale: &[f32], threshold_scale: f32, out: &mut [f32]) {
+    for ((out, sum), scale) in out.iter_mut().zip(sums).zip(scale) {
+        *out = *sum as f32 * scale * threshold_scale;
+    }
+}

@@ -1,6 +1,7 @@
 //! The optional window branch: attention over the last W tokens and the first S, in rings of constant size.
 
 use crate::config::Config;
+use crate::math::exp;
 
 /// The shape of a window branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +53,13 @@ pub struct Rotary(Vec<f32>);
 impl Rotary {
     /// For heads of width `head_dim`; empty for 0.
     pub fn new(theta: f64, head_dim: usize) -> Self {
-        Self((0..head_dim / 2).map(|j| theta.powf(-2.0 * j as f64 / head_dim as f64) as f32).collect())
+        Self((0..head_dim / 2).map(|j| libm::pow(theta, -2.0 * j as f64 / head_dim as f64) as f32).collect())
     }
 
     /// (cos, sin) of each pair's angle at a position; the product is rounded to float32 before, as the format says.
     pub fn at(&self, position: u64) -> impl Iterator<Item = (f32, f32)> {
         self.0.iter().map(move |frequency| {
-            let (sin, cos) = f64::from(position as f32 * frequency).sin_cos();
+            let (sin, cos) = libm::sincos(f64::from(position as f32 * frequency));
             (cos as f32, sin as f32)
         })
     }
@@ -100,7 +101,7 @@ pub fn window_attention(
             .map(|slot| q.iter().zip(&ring_k[at(slot)..]).map(|(q, k)| q * k).sum::<f32>() * inverse)
             .collect();
         let largest = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        weights.iter_mut().for_each(|w| *w = (*w - largest).exp());
+        weights.iter_mut().for_each(|w| *w = exp(*w - largest));
         let total: f32 = weights.iter().sum();
         for (slot, weight) in weights.iter().enumerate() {
             for (out, v) in out.iter_mut().zip(&ring_v[at(slot)..]) {

@@ -90,3 +90,8 @@ fn check_all(kernels: Kernels) {
 fn reference() {
     check_all(Kernels::REFERENCE);
 }
+
+#[test]
+fn simd() {
+    check_all(Kernels::best());
+}

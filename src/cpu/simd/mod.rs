@@ -1,0 +1,76 @@
+//! The fast kernels. They are written once, over fixed blocks of lanes that compilers turn into vector instructions, and
+//! compiled for what the machine has: AVX2 where a look at the CPU finds it, NEON on aarch64, simd128 in WebAssembly.
+//!
+//! Sums of floats run in [`LANES`] lanes whatever the instruction set, so that all of them round alike.
+
+mod elementwise;
+mod head;
+mod matmul;
+mod scan;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use super::Kernels;
+
+#[cfg(test)]
+mod tests;
+
+/// Lanes of every sum of floats.
+const LANES: usize = 16;
+
+/// The kernels for the instruction set that the whole program is compiled for.
+const COMPILED: Kernels = Kernels {
+    name: if cfg!(target_arch = "wasm32") {
+        "simd128"
+    } else if cfg!(target_arch = "aarch64") {
+        "neon"
+    } else {
+        "portable"
+    },
+    sparse_matmul: matmul::sparse_matmul,
+    rmsnorm: elementwise::rmsnorm,
+    gated_rmsnorm: elementwise::gated_rmsnorm,
+    swiglu: elementwise::swiglu,
+    dequantise: elementwise::dequantise,
+    conv1d: elementwise::conv1d,
+    scan_step: scan::scan_step,
+    scan_chunk: scan::scan_chunk,
+    lm_head: head::lm_head,
+};
+
+/// The fastest kernels this machine can run.
+pub(super) fn best() -> Kernels {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(kernels) = x86::kernels() {
+        return kernels;
+    }
+    COMPILED
+}
+
+/// The sum of all lanes, in a fixed order.
+#[inline(always)]
+fn sum(lanes: [f32; LANES]) -> f32 {
+    let mut lanes = lanes;
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+    }
+    lanes[0]
+}
+
+/// a · b.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a_blocks, a_rest) = a.as_chunks::<LANES>();
+    let (b_blocks, b_rest) = b.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        for i in 0..LANES {
+            lanes[i] += a[i] * b[i];
+        }
+    }
+    sum(lanes) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}

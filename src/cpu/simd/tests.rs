@@ -1,0 +1,159 @@
+//! The fast kernels against the reference: integers to the bit, floats within rounding, at every odd size.
+
+use proptest::prelude::*;
+
+use crate::config::WeightKind;
+use crate::cpu::{Kernels, ScanParams, SpikeBatch};
+use crate::model::{Matrix, Neuron};
+
+const KINDS: [WeightKind; 3] = [WeightKind::Int8, WeightKind::Int4, WeightKind::Ternary];
+
+/// The fast kernels of this machine, and those that any machine can run.
+fn fast() -> [Kernels; 2] {
+    [Kernels::best(), super::COMPILED]
+}
+
+/// A packed matrix of any integers that the format allows, from a stream of random bytes.
+fn matrix(kind: WeightKind, rows: usize, columns: usize, integer: impl Fn(usize, usize) -> i32) -> Matrix {
+    let row_bytes = kind.row_bytes(columns);
+    let mut data = vec![0; rows * row_bytes];
+    let mask = (1 << kind.bits()) - 1;
+    for row in 0..rows {
+        for column in 0..columns {
+            let at = column * kind.bits();
+            data[row * row_bytes + at / 8] |= ((integer(row, column) & mask) << (at % 8)) as u8;
+        }
+    }
+    Matrix { kind, columns, data }
+}
+
+/// Integers in -max ..= max that look random.
+fn scramble(seed: u32, row: usize, column: usize, max: i32) -> i32 {
+    let x = (seed ^ (row as u32).wrapping_mul(0x9e37_79b9) ^ (column as u32).wrapping_mul(0x85eb_ca6b))
+        .wrapping_mul(0xc2b2_ae35);
+    ((x ^ (x >> 15)) % (2 * max as u32 + 1)) as i32 - max
+}
+
+/// Spikes with exactly these counts, `[tokens][inputs]`.
+fn spikes(counts: &[Vec<i32>]) -> SpikeBatch {
+    let mut batch = SpikeBatch::default();
+    batch.clear(counts[0].len());
+    let neuron = Neuron { steps: 127, leak: 1.0, precharge: 0.0, threshold_scale: 1.0 };
+    for counts in counts {
+        let current: Vec<f32> = counts.iter().map(|&c| c as f32).collect();
+        batch.fire(&current, &vec![1.0; counts.len()], neuron, &[]);
+    }
+    batch
+}
+
+fn same_sums(spikes: &SpikeBatch, weight: &Matrix) {
+    let run = |kernels: Kernels| {
+        let mut sums = vec![7; spikes.tokens() * weight.columns];
+        (kernels.sparse_matmul)(spikes, weight, &mut sums);
+        sums
+    };
+    let right = run(Kernels::REFERENCE);
+    for kernels in fast() {
+        assert_eq!(run(kernels), right, "{}", kernels.name);
+    }
+}
+
+fn near(found: &[f32], right: &[f32]) {
+    for (a, b) in found.iter().zip(right) {
+        assert!((a - b).abs() <= 2e-5 * b.abs().max(1.0), "{a} {b}");
+    }
+}
+
+#[test]
+fn lanes_hold_the_extremes() {
+    // The largest sums that config.json allows: every neuron fires T times into the largest weight, of either sign.
+    for kind in KINDS {
+        for steps in [1, 4, 127] {
+            let inputs = ((1 << 24) / (steps * kind.max())).min(2000) as usize;
+            for (count, weight) in
+                [(steps, kind.max()), (steps, -kind.max()), (-steps, kind.max()), (-steps, -kind.max())]
+            {
+                same_sums(&spikes(&[vec![count; inputs]]), &matrix(kind, inputs, 33, |_, _| weight));
+            }
+        }
+    }
+}
+
+#[test]
+fn silence_is_zero() {
+    same_sums(&spikes(&[vec![0; 5], vec![0; 5]]), &matrix(WeightKind::Int4, 5, 70, |r, c| scramble(1, r, c, 7)));
+}
+
+proptest! {
+    #[test]
+    fn sums_are_equal(
+        kind in prop::sample::select(KINDS.to_vec()), columns in 1usize..700, seed in any::<u32>(), largest in 1..=127i32,
+        inputs in 1usize..40, tokens in 1usize..4, silence in 0u32..4,
+    ) {
+        let counts: Vec<Vec<i32>> = (0..tokens)
+            .map(|t| (0..inputs).map(|j| {
+                let quiet = scramble(seed, t, j, 3).unsigned_abs() < silence;
+                if quiet { 0 } else { scramble(!seed, j, t, largest) }
+            }).collect())
+            .collect();
+        same_sums(&spikes(&counts), &matrix(kind, inputs, columns, |r, c| scramble(seed, r, c, kind.max())));
+    }
+
+    #[test]
+    fn floats_are_near(
+        x in prop::collection::vec(-3f32..3.0, 1..100), kind in prop::sample::select(KINDS.to_vec()), seed in any::<u32>(),
+    ) {
+        let n = x.len();
+        let weight: Vec<f32> = (0..n).map(|i| scramble(seed, i, 0, 100) as f32 / 100.0).collect();
+        let pairs: Vec<f32> = x.iter().chain(&weight).copied().collect();
+        let embed = matrix(kind, 9, n, |r, c| scramble(seed, r, c, kind.max()));
+        let scale = vec![0.01; 9];
+        for fast in fast() {
+            let run = |length: usize, call: &dyn Fn(Kernels, &mut [f32])| {
+                let (mut found, mut right) = (vec![0.0; length], vec![0.0; length]);
+                call(fast, &mut found);
+                call(Kernels::REFERENCE, &mut right);
+                near(&found, &right);
+            };
+            run(n, &|k, out| (k.rmsnorm)(&x, &weight, 1e-5, out));
+            run(n, &|k, out| (k.gated_rmsnorm)(&x, &weight, &weight, n, 1e-5, out));
+            run(n, &|k, out| (k.gated_rmsnorm)(&x, &weight, &weight, 1, 1e-5, out));
+            run(n, &|k, out| (k.swiglu)(&pairs, out));
+            run(9, &|k, out| (k.lm_head)(&embed, &scale, &x, out));
+            // Convolution of two tokens: 3 taps, n channels; the state follows the output.
+            run(3 * n, &|k, out| {
+                let taps: Vec<f32> = (0..3 * n).map(|i| scramble(seed, 1, i, 100) as f32 / 100.0).collect();
+                let (xbc, state) = out.split_at_mut(n);
+                for token in [&x, &weight] {
+                    xbc.copy_from_slice(token);
+                    (k.conv1d)(state, &taps, &weight, xbc);
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn scans_are_near(
+        (heads, groups) in prop::sample::select(vec![(1, 1), (4, 2), (3, 3)]),
+        p in 1usize..5, n in 1usize..70, tokens in 1usize..4, seed in any::<u32>(),
+    ) {
+        let random = |row: usize, count: usize| -> Vec<f32> {
+            (0..count).map(|i| scramble(seed, row, i, 1000) as f32 / 1000.0).collect()
+        };
+        let (dt_bias, d) = (random(0, heads), random(1, heads));
+        let a: Vec<f32> = random(2, heads).iter().map(|x| -x.abs() - 0.01).collect();
+        let params = ScanParams { head_dim: p, d_state: n, groups, dt_bias: &dt_bias, a: &a, d: &d };
+        let (xbc, dt) = (random(3, tokens * (heads * p + 2 * groups * n)), random(4, tokens * heads));
+        let run = |kernels: Kernels| {
+            let mut state = random(5, heads * p * n);
+            let mut y = vec![0.0; tokens * heads * p];
+            (kernels.scan_chunk)(params, &mut state, &xbc, &dt, &mut y);
+            state.append(&mut y);
+            state
+        };
+        let right = run(Kernels::REFERENCE);
+        for kernels in fast() {
+            near(&run(kernels), &right);
+        }
+    }
+}

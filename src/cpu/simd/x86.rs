@@ -1,0 +1,51 @@
+//! The fast kernels compiled for AVX2.
+#![allow(unsafe_code)]
+
+use std::arch::is_x86_feature_detected;
+
+use super::{elementwise, head, matmul, scan};
+use crate::cpu::{Kernels, ScanParams, SpikeBatch};
+use crate::model::Matrix;
+
+/// The AVX2 kernels, if this CPU can run them.
+pub(super) fn kernels() -> Option<Kernels> {
+    is_x86_feature_detected!("avx2").then_some(AVX2)
+}
+
+/// Only [`kernels`] hands these out, after it has looked for AVX2.
+const AVX2: Kernels = Kernels {
+    name: "avx2",
+    sparse_matmul,
+    rmsnorm,
+    gated_rmsnorm,
+    swiglu,
+    dequantise,
+    conv1d,
+    scan_step,
+    scan_chunk,
+    lm_head,
+};
+
+/// A kernel of the same name and signature, compiled for AVX2.
+macro_rules! avx2 {
+    ($module:ident :: $name:ident ( $($argument:ident : $type:ty),* )) => {
+        fn $name($($argument: $type),*) {
+            #[target_feature(enable = "avx2")]
+            fn compiled($($argument: $type),*) {
+                $module::$name($($argument),*);
+            }
+            // SAFETY: the CPU has AVX2, because `kernels` found it before it gave out the table.
+            unsafe { compiled($($argument),*) }
+        }
+    };
+}
+
+avx2!(matmul::sparse_matmul(spikes: &SpikeBatch, weight: &Matrix, sums: &mut [i32]));
+avx2!(elementwise::rmsnorm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]));
+avx2!(elementwise::gated_rmsnorm(y: &[f32], z: &[f32], weight: &[f32], groups: usize, eps: f32, out: &mut [f32]));
+avx2!(elementwise::swiglu(gate_up: &[f32], out: &mut [f32]));
+avx2!(elementwise::dequantise(sums: &[i32], scale: &[f32], threshold_scale: f32, out: &mut [f32]));
+avx2!(elementwise::conv1d(state: &mut [f32], weight: &[f32], bias: &[f32], xbc: &mut [f32]));
+avx2!(scan::scan_step(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]));
+avx2!(scan::scan_chunk(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]));
+avx2!(head::lm_head(embed: &Matrix, scale: &[f32], x: &[f32], logits: &mut [f32]));
