@@ -17,8 +17,12 @@
 //! | T | `steps` | micro-steps of a spike site |
 //! | V | 1 / `inv_threshold` | a neuron's threshold |
 
+pub mod chat;
 pub mod config;
 pub mod cpu;
+pub mod energy;
 pub mod format;
 pub mod math;
 pub mod model;
+pub mod reply;
+pub mod session;

@@ -1,6 +1,7 @@
 //! The spikes of one site, for one or several tokens.
 
 use super::fire;
+use crate::energy::Activity;
 use crate::model::{Event, Neuron};
 
 /// Counts and events of a site for `tokens` tokens.
@@ -37,6 +38,17 @@ impl SpikeBatch {
     /// c of every neuron at a token, `[inputs]`.
     pub fn counts(&self, token: usize) -> &[i8] {
         &self.counts[token * self.inputs..(token + 1) * self.inputs]
+    }
+
+    /// What its neurons did, over all tokens.
+    pub fn activity(&self) -> Activity {
+        let mut activity = Activity { fired: self.events.len() as u64, ..Default::default() };
+        for event in &self.events {
+            let count = event.count();
+            activity.positive += count.max(0) as u64;
+            activity.negative += (-count).max(0) as u64;
+        }
+        activity
     }
 
     /// The neurons that fired at a token, in order.

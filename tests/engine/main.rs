@@ -1,5 +1,7 @@
 //! The engine as a user of the library sees it, on the models of this repository.
 
 mod common;
+mod energy;
 mod golden;
 mod robustness;
+mod session;

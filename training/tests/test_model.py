@@ -148,7 +148,7 @@ def test_greedy_replies_of_a_batch_are_the_rows_best_tokens():
 def test_thresholds_are_a_multiple_of_the_mean_current_and_never_near_zero():
     _, weights = model("atmn")
     current = jnp.asarray([[1.0, 3.0, 0.0, 0.0]])
-    out = params.with_thresholds(weights, {"in_proj": current}, 2.0)
+    out = params.with_thresholds(weights, {"in_proj": current}, (2.0, 1.0, 1.0, 1.0))
     want = [[2.0, 6.0, 0.1, 0.1]]
     np.testing.assert_allclose(jnp.exp(out["layers"]["log_threshold_in_proj"]), want, rtol=1e-5)
     assert out["layers"]["down"] is weights["layers"]["down"]

@@ -75,11 +75,14 @@ class DistillRecipe:
 
 @dataclass(frozen=True)
 class SparsityRecipe:
-    """`[sparsity]`, off by default: `weight` x how far each site's share of firing neurons exceeds `active_target`."""
+    """`[sparsity]`, off by default: `weight` x how far each site's share of firing neurons exceeds `active_target`.
+
+    `threshold_init` is where each site's thresholds start, as a multiple of each neuron's mean |I|.
+    """
 
     weight: float = 0.0
     active_target: tuple[float, ...] = (0.35, 0.35, 0.35, 0.35)
-    threshold_init: float = 1.0
+    threshold_init: tuple[float, ...] = (1.0,) * 4
 
 
 @dataclass(frozen=True)
@@ -203,8 +206,9 @@ def recipe_from_dict(raw: dict[str, Any], where: str) -> Recipe:
         value = getattr(getattr(recipe, table), key)
         if value not in allowed:
             raise MarError(f"{where}: [{table}] {key} must be one of {', '.join(allowed)}, not {value!r}")
-    if len(recipe.sparsity.active_target) != 4:
-        raise MarError(f"{where}: [sparsity] active_target needs one number for each of the four sites")
+    for key in ("active_target", "threshold_init"):
+        if len(getattr(recipe.sparsity, key)) != 4:
+            raise MarError(f"{where}: [sparsity] {key} needs one number for each of the four sites")
     for (table, key), (low, high) in _RANGES.items():
         value = getattr(getattr(recipe, table), key)
         if not low <= value <= high:

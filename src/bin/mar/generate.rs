@@ -1,0 +1,107 @@
+//! `mar generate`: one reply, for scripts.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use mar::chat::Message;
+use mar::reply::{ReplyOptions, reply};
+use mar::session::Session;
+use serde_json::json;
+
+use crate::Failure;
+use crate::load::{ModelArguments, SamplingArguments};
+
+/// `mar generate`
+#[derive(Debug, Args)]
+pub struct Generate {
+    #[command(flatten)]
+    model: ModelArguments,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+    /// What the person says
+    #[arg(long, required_unless_present = "messages", conflicts_with = "messages")]
+    prompt: Option<String>,
+    /// A chat as JSON: [{"role": "user", "content": "…"}, …]
+    #[arg(long)]
+    messages: Option<PathBuf>,
+    /// Print one JSON object instead of the text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Generate {
+    /// Prints the reply.
+    pub fn run(&self) -> Result<(), Failure> {
+        let messages = match (&self.prompt, &self.messages) {
+            (_, Some(path)) => serde_json::from_slice(
+                &std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?,
+            )
+            .map_err(|e| format!("{} is not a chat: {e}", path.display()))?,
+            (prompt, None) => vec![Message::user(prompt.clone().unwrap_or_default())],
+        };
+        let cpu = self.model.load()?;
+        let format = self.model.chat_format(cpu.model().config.vocab_size)?;
+        let options = ReplyOptions {
+            sampling: self.sampling.sampling(&format)?,
+            max_tokens: self.sampling.max_tokens(&format),
+            stop: self.sampling.stop.clone(),
+        };
+        let mut session = Session::new(cpu);
+        let prompt = format.encode(&messages, true)?;
+        let mut ledger = session.ledger();
+        let start = Instant::now();
+        session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(()))?;
+        let prefill = start.elapsed().as_secs_f64();
+        let mut first = None;
+        let reply = reply(&mut session, &format, &options, &mut ledger, |text| {
+            first.get_or_insert_with(|| start.elapsed());
+            let shown =
+                self.json || io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()).is_ok();
+            if shown { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        if !self.json {
+            println!();
+            return Ok(());
+        }
+        let decode = start.elapsed().as_secs_f64() - prefill;
+        let operations = ledger.operations();
+        let report = json!({
+            "text": reply.text,
+            "tokens": reply.tokens,
+            "finish_reason": reply.finish_reason,
+            "stats": {
+                "backend": session.cpu().kernels(),
+                "prompt_tokens": prompt.len(),
+                "prefill_tokens_per_second": prompt.len() as f64 / prefill,
+                "decode_tokens_per_second": reply.tokens.len() as f64 / decode,
+                "time_to_first_token_ms": first.map(|d| d.as_secs_f64() * 1e3),
+                "state_bytes": session.cpu().state.bytes(),
+                "peak_memory_bytes": peak_memory_bytes(),
+            },
+            "ledger": {
+                "spikes": ledger.spikes(),
+                "ac": operations.ac,
+                "mac": operations.mac,
+                "bytes": operations.weight_bytes + operations.state_bytes,
+                "energy_pj": {
+                    "arithmetic": operations.arithmetic_pj(),
+                    "with_memory": operations.with_memory_pj(),
+                    "dense_twin": ledger.dense_twin().arithmetic_pj(),
+                    "transformer": ledger.transformer().arithmetic_pj(),
+                },
+            },
+        });
+        println!("{report}");
+        Ok(())
+    }
+}
+
+/// The most memory this process has held, where the system tells (Linux).
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,56 @@
+//! `mar`: chat with a spiking language model, and look into it, from a terminal.
+
+mod chat;
+mod eval;
+mod generate;
+mod inspect;
+mod load;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Run spiking language models: every spike counted, every picojoule estimated.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Talk with a model.
+    Chat(chat::Chat),
+    /// Answer one prompt and stop.
+    Generate(generate::Generate),
+    /// Measure the loss of text under a model.
+    Eval(eval::Eval),
+    /// Show what a model directory holds, and check it.
+    Inspect(inspect::Inspect),
+}
+
+/// What a command fails with: a sentence for the person.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Chat(chat) => chat.run(),
+        Command::Generate(generate) => generate.run(),
+        Command::Eval(eval) => eval.run(),
+        Command::Inspect(inspect) => inspect.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has gone; there is nobody to tell.
+        Err(failure) if is_broken_pipe(failure.as_ref()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("mar: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(failure: &(dyn std::error::Error + 'static)) -> bool {
+    failure.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
