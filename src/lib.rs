@@ -26,3 +26,5 @@ pub mod math;
 pub mod model;
 pub mod reply;
 pub mod session;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod synth;

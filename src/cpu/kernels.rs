@@ -19,6 +19,7 @@ pub struct Kernels {
     pub scan_step: fn(ScanParams, &mut [f32], &[f32], &[f32], &mut [f32]),
     pub scan_chunk: fn(ScanParams, &mut [f32], &[f32], &[f32], &mut [f32]),
     pub lm_head: fn(&Matrix, &[f32], &[f32], &mut [f32]),
+    pub dense_matvec: fn(&[i8], &Matrix, &mut [i32]),
 }
 
 impl Kernels {
@@ -34,6 +35,7 @@ impl Kernels {
         scan_step: super::scan_step,
         scan_chunk: super::scan_chunk,
         lm_head: super::lm_head,
+        dense_matvec: super::dense_matvec,
     };
 
     /// The fastest kernels that this machine can run.

@@ -25,5 +25,5 @@ pub use lm_head::lm_head;
 pub use norm::{gated_rmsnorm, rmsnorm, swiglu};
 pub use sample::{Sampling, SamplingError, sample};
 pub use scan::{ScanParams, scan_chunk, scan_step};
-pub use sparse_matmul::{dequantise, sparse_matmul};
+pub use sparse_matmul::{dense_matvec, dequantise, sparse_matmul};
 pub use window_attention::{Rotary, WindowShape, window_attention};

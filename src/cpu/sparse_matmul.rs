@@ -25,3 +25,13 @@ pub fn dequantise(sums: &[i32], scale: &[f32], threshold_scale: f32, out: &mut [
         *out = *sum as f32 * scale * threshold_scale;
     }
 }
+
+/// The dense integer product that spikes are measured against: `sums[o] = Σ_j activation[j] · weight[o, j]`.
+///
+/// Here `weight` is output-major, one packed row an output, as dense engines store it. The network never calls it; benches do.
+pub fn dense_matvec(activation: &[i8], weight: &Matrix, sums: &mut [i32]) {
+    for (o, sum) in sums.iter_mut().enumerate() {
+        let row = weight.row(o);
+        *sum = activation.iter().enumerate().map(|(j, &a)| i32::from(a) * field(row, j, weight.kind)).sum();
+    }
+}

@@ -59,6 +59,13 @@ impl Manifest {
         Self { format: "mar-manifest".into(), format_version: 1, chunk_bytes: CHUNK_BYTES, files: files.collect() }
     }
 
+    /// The `manifest.json` of this manifest.
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string_pretty(self).expect("a plain struct of numbers and strings");
+        json.push('\n');
+        json
+    }
+
     /// The entry of a file, if it is listed.
     pub fn file(&self, path: &str) -> Option<&FileEntry> {
         self.files.iter().find(|file| file.path == path)

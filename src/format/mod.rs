@@ -10,6 +10,7 @@ mod layout;
 mod manifest;
 mod packed;
 mod reader;
+mod writer;
 
 pub use directory::{ModelFile, open};
 pub use error::FormatError;
@@ -17,3 +18,4 @@ pub use layout::{Dtype, TensorSpec, tensors};
 pub use manifest::{CHUNK_BYTES, FileEntry, Manifest};
 pub use packed::field;
 pub use reader::{Tensor, WeightsReader};
+pub use writer::{files, weights};

@@ -71,7 +71,7 @@ pub struct Layer {
     pub norm_gated: Vec<f32>,
     /// `[d]`.
     pub norm_ffn: Vec<f32>,
-    projections: [Projection; 4],
+    pub(crate) projections: [Projection; 4],
 }
 
 impl Layer {

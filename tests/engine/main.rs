@@ -5,3 +5,4 @@ mod energy;
 mod golden;
 mod robustness;
 mod session;
+mod synth;

@@ -106,7 +106,7 @@ fn a_prefill_can_be_broken_off_and_goes_on() {
     let stop_half_way = |done, all| if 2 * done >= all { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     assert!(matches!(session.prefill(&prompt, &mut ledger, stop_half_way), Err(SessionError::Cancelled)));
     let done = session.tokens().len();
-    assert!(done >= 250 && done < 500);
+    assert!((250..500).contains(&done));
     assert_eq!(prefill(&mut session, &prompt), Prefilled { reused: done, computed: 500 - done });
 }
 

@@ -1,10 +1,12 @@
 //! `mar`: chat with a spiking language model, and look into it, from a terminal.
 
+mod bench;
 mod chat;
 mod eval;
 mod generate;
 mod inspect;
 mod load;
+mod synth;
 
 use std::process::ExitCode;
 
@@ -26,8 +28,12 @@ enum Command {
     Generate(generate::Generate),
     /// Measure the loss of text under a model.
     Eval(eval::Eval),
+    /// Measure speed, against firing rates and memory bandwidth.
+    Bench(bench::Bench),
     /// Show what a model directory holds, and check it.
     Inspect(inspect::Inspect),
+    /// Make a model with random weights, for benches and tests.
+    Synth(synth::Synth),
 }
 
 /// What a command fails with: a sentence for the person.
@@ -38,7 +44,9 @@ fn main() -> ExitCode {
         Command::Chat(chat) => chat.run(),
         Command::Generate(generate) => generate.run(),
         Command::Eval(eval) => eval.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Synth(synth) => synth.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

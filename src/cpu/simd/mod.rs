@@ -3,6 +3,7 @@
 //!
 //! Sums of floats run in [`LANES`] lanes whatever the instruction set, so that all of them round alike.
 
+mod dense;
 mod elementwise;
 mod head;
 mod matmul;
@@ -36,6 +37,7 @@ const COMPILED: Kernels = Kernels {
     scan_step: scan::scan_step,
     scan_chunk: scan::scan_chunk,
     lm_head: head::lm_head,
+    dense_matvec: dense::dense_matvec,
 };
 
 /// The fastest kernels this machine can run.

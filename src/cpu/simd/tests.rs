@@ -86,6 +86,21 @@ fn silence_is_zero() {
 
 proptest! {
     #[test]
+    fn dense_sums_are_equal(
+        kind in prop::sample::select(KINDS.to_vec()), activation in prop::collection::vec(any::<i8>(), 1..300), seed in any::<u32>(),
+    ) {
+        let weight = matrix(kind, 5, activation.len(), |r, c| scramble(seed, r, c, kind.max()));
+        let run = |kernels: Kernels| {
+            let mut sums = vec![0; 5];
+            (kernels.dense_matvec)(&activation, &weight, &mut sums);
+            sums
+        };
+        for kernels in fast() {
+            prop_assert_eq!(run(kernels), run(Kernels::REFERENCE));
+        }
+    }
+
+    #[test]
     fn sums_are_equal(
         kind in prop::sample::select(KINDS.to_vec()), columns in 1usize..700, seed in any::<u32>(), largest in 1..=127i32,
         inputs in 1usize..40, tokens in 1usize..4, silence in 0u32..4,

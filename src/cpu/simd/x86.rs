@@ -3,7 +3,7 @@
 
 use std::arch::is_x86_feature_detected;
 
-use super::{elementwise, head, matmul, scan};
+use super::{dense, elementwise, head, matmul, scan};
 use crate::cpu::{Kernels, ScanParams, SpikeBatch};
 use crate::model::Matrix;
 
@@ -24,6 +24,7 @@ const AVX2: Kernels = Kernels {
     scan_step,
     scan_chunk,
     lm_head,
+    dense_matvec,
 };
 
 /// A kernel of the same name and signature, compiled for AVX2.
@@ -49,3 +50,4 @@ avx2!(elementwise::conv1d(state: &mut [f32], weight: &[f32], bias: &[f32], xbc: 
 avx2!(scan::scan_step(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]));
 avx2!(scan::scan_chunk(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]));
 avx2!(head::lm_head(embed: &Matrix, scale: &[f32], x: &[f32], logits: &mut [f32]));
+avx2!(dense::dense_matvec(activation: &[i8], weight: &Matrix, sums: &mut [i32]));

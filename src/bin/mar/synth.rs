@@ -1,0 +1,51 @@
+//! `mar synth`: a model with random weights, for benches and tests.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use mar::config::Config;
+use mar::{format, synth};
+
+use crate::Failure;
+
+/// `mar synth`
+#[derive(Debug, Args)]
+pub struct Synth {
+    /// A preset (tiny, smol-135m), or a config.json
+    #[arg(long)]
+    config: String,
+    /// Where the model directory goes
+    #[arg(long)]
+    out: PathBuf,
+    /// The share of each site's neurons that fire
+    #[arg(long, default_value_t = 0.35)]
+    active: f64,
+    /// The same seed gives the same weights
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// The shape that a preset or a file names.
+pub fn config(name: &str) -> Result<Config, Failure> {
+    if let Some(config) = synth::preset(name) {
+        return Ok(config?);
+    }
+    let json = fs::read(name)
+        .map_err(|e| format!("{name} is neither a preset ({}) nor a file to read: {e}", synth::PRESETS.join(", ")))?;
+    Ok(Config::parse(&json)?)
+}
+
+impl Synth {
+    /// Writes the directory.
+    pub fn run(&self) -> Result<(), Failure> {
+        let model = synth::model(config(&self.config)?, self.active, self.seed);
+        fs::create_dir_all(&self.out)?;
+        for (name, bytes) in format::files(&model) {
+            let path = self.out.join(name);
+            fs::write(&path, &bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+            eprintln!("{}: {} bytes", path.display(), bytes.len());
+        }
+        Ok(())
+    }
+}
