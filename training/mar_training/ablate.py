@@ -31,6 +31,9 @@ from mar_training.train.recipe import Recipe, load_recipe
 KL = {"forward": (1.0, 0.0), "reverse": (0.0, 1.0), "both": (0.2, 0.7)}
 """SBDS's (alpha, beta): weights of the forward and the reverse divergence."""
 
+SPARSITY_WEIGHT = 10.0
+"""Of the sparsity term where a variant has one, as in recipes/smalltalk_spiking.toml."""
+
 DENSE = "dense"
 BEGIN, END = "<!-- ablation:begin -->", "<!-- ablation:end -->"
 
@@ -46,6 +49,8 @@ class Variant:
     tau: float = 1.0
     precharge: float = 0.0
     weights: str = "float"
+    active: float | None = None
+    """The share of neurons that the sparsity term lets fire at each site; None leaves the term out."""
 
     @property
     def name(self) -> str:
@@ -56,6 +61,7 @@ class Variant:
         parts += [f"tau{self.tau:g}"] * (self.tau != base.tau)
         parts += [f"precharge{self.precharge:g}"] * (self.precharge != base.precharge)
         parts += [self.weights] * (self.weights != base.weights)
+        parts += [f"active{self.active}"] * (self.active != base.active)
         return "-".join(parts)
 
     def recipe(self, base: Recipe) -> Recipe:
@@ -67,17 +73,27 @@ class Variant:
             "tau": self.tau,
             "precharge": self.precharge,
         }
+        sparsity = base.sparsity
+        if self.active is not None:
+            sparsity = replace(sparsity, weight=SPARSITY_WEIGHT, active_target=(self.active,) * 4)
         return replace(
             base,
             name=f"ablation {self.name}",
             model=base.model | neuron,
             distill=replace(base.distill, alpha=alpha, beta=beta, features=self.features),
             quantise=replace(base.quantise, weights=(self.weights,) * 4, embed_weights="float"),
+            sparsity=sparsity,
         )
 
 
 def _row(label: str, paper: float | None = None, **changes) -> Row:
     return Row(label, Variant(**changes).name, paper)
+
+
+def _label(value: float | str | None) -> str:
+    if value is None:
+        return "no target"
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 _LADDER = [
@@ -94,6 +110,7 @@ _FACTORS: dict[str, tuple[str, list]] = {
     "Leak tau": ("tau", [1.0, 2.0]),
     "Precharge": ("precharge", [0.0, 0.5]),
     "Weights of the projections": ("weights", ["float", "int8", "int4", "ternary"]),
+    "Sparsity: the share of neurons that may fire": ("active", [None, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05]),
 }
 TABLES = [
     Table(
@@ -122,10 +139,7 @@ TABLES = [
             _row("pre and post", 56.08, features="both"),
         ],
     ),
-    *(
-        Table(title, "", [_row(f"{v:g}" if field != "weights" else v, **{field: v}) for v in values])
-        for title, (field, values) in _FACTORS.items()
-    ),
+    *(Table(title, "", [_row(_label(v), **{field: v}) for v in values]) for title, (field, values) in _FACTORS.items()),
 ]
 VARIANTS = {
     variant.name: variant

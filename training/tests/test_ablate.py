@@ -67,8 +67,12 @@ def test_variant_makes_a_valid_recipe_that_differs_only_where_it_says(variant):
     assert (config.tau, config.precharge) == (variant.tau, variant.precharge)
     assert config.replace(weights=recipe.quantise.weights).weights == (variant.weights,) * 4
     assert recipe.distill.features == variant.features
-    for table in ("data", "optimizer", "train", "sparsity"):
+    for table in ("data", "optimizer", "train"):
         assert getattr(recipe, table) == getattr(spiking, table)
+    if variant.active is None:
+        assert recipe.sparsity == spiking.sparsity
+    else:
+        assert (recipe.sparsity.weight, recipe.sparsity.active_target) == (10.0, (variant.active,) * 4)
 
 
 def table(**paper: float | None) -> Table:
