@@ -1,21 +1,22 @@
 //! The dense integer product that spikes are measured against. Twin of the reference kernel of the same name.
 
+use super::PairDot;
 use crate::config::WeightKind;
 use crate::model::Matrix;
 
 #[inline(always)]
-pub(super) fn dense_matvec(activation: &[i8], weight: &Matrix, sums: &mut [i32]) {
+pub(super) fn dense_matvec<D: PairDot>(activation: &[i8], weight: &Matrix, sums: &mut [i32]) {
     match weight.kind {
-        WeightKind::Int8 => rows::<8, 1>(activation, weight, sums),
-        WeightKind::Int4 => rows::<4, 2>(activation, weight, sums),
-        WeightKind::Ternary => rows::<2, 4>(activation, weight, sums),
+        WeightKind::Int8 => rows::<8, 1, D>(activation, weight, sums),
+        WeightKind::Int4 => rows::<4, 2, D>(activation, weight, sums),
+        WeightKind::Ternary => rows::<2, 4, D>(activation, weight, sums),
     }
 }
 
 const BLOCK: usize = 16;
 
 #[inline(always)]
-fn rows<const BITS: usize, const FIELDS: usize>(activation: &[i8], weight: &Matrix, sums: &mut [i32]) {
+fn rows<const BITS: usize, const FIELDS: usize, D: PairDot>(activation: &[i8], weight: &Matrix, sums: &mut [i32]) {
     let mut ordered = vec![[[0i16; BLOCK]; FIELDS]; weight.row_bytes() / BLOCK];
     for (column, &value) in activation.iter().enumerate() {
         let byte = column / FIELDS;
@@ -25,13 +26,7 @@ fn rows<const BITS: usize, const FIELDS: usize>(activation: &[i8], weight: &Matr
         let mut lanes = [0i32; BLOCK / 2];
         for (bytes, activation) in row.as_chunks::<BLOCK>().0.iter().zip(&ordered) {
             for (field, activation) in activation.iter().enumerate() {
-                let up = 8 - BITS * (field + 1);
-                let value = |i: usize| i16::from(((bytes[i] << up) as i8) >> (8 - BITS));
-                for (pair, lane) in lanes.iter_mut().enumerate() {
-                    // Two products a lane: one instruction on machines that have it.
-                    *lane += i32::from(value(2 * pair)) * i32::from(activation[2 * pair])
-                        + i32::from(value(2 * pair + 1)) * i32::from(activation[2 * pair + 1]);
-                }
+                lanes = D::add(lanes, super::fields::<BITS>(bytes, field), *activation);
             }
         }
         *sum = lanes.iter().sum();

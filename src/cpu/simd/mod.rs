@@ -7,11 +7,13 @@ mod dense;
 mod elementwise;
 mod head;
 mod matmul;
+mod pair_dot;
 mod scan;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use super::Kernels;
+use pair_dot::{Compiled, PairDot};
 
 #[cfg(test)]
 mod tests;
@@ -36,8 +38,8 @@ const COMPILED: Kernels = Kernels {
     conv1d: elementwise::conv1d,
     scan_step: scan::scan_step,
     scan_chunk: scan::scan_chunk,
-    lm_head: head::lm_head,
-    dense_matvec: dense::dense_matvec,
+    lm_head: head::lm_head::<Compiled>,
+    dense_matvec: dense::dense_matvec::<Compiled>,
 };
 
 /// The fastest kernels this machine can run.
@@ -75,4 +77,12 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     sum(lanes) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// The same field of every byte of a block, with its sign.
+#[inline(always)]
+fn fields<const BITS: usize>(bytes: &[u8; 16], field: usize) -> [i16; 16] {
+    // To the top of the lane and back.
+    let up = 16 - BITS * (field + 1);
+    bytes.map(|byte| ((u16::from(byte) << up) as i16) >> (16 - BITS))
 }

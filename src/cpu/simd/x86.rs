@@ -2,8 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::arch::is_x86_feature_detected;
+use std::arch::x86_64::{__m256i, _mm256_add_epi32, _mm256_madd_epi16};
 
-use super::{dense, elementwise, head, matmul, scan};
+use super::{PairDot, dense, elementwise, head, matmul, scan};
 use crate::cpu::{Kernels, ScanParams, SpikeBatch};
 use crate::model::Matrix;
 
@@ -27,13 +28,24 @@ const AVX2: Kernels = Kernels {
     dense_matvec,
 };
 
+struct Avx2;
+
+impl PairDot for Avx2 {
+    #[inline(always)]
+    fn add(lanes: [i32; 8], a: [i16; 16], b: [i16; 16]) -> [i32; 8] {
+        let (lanes, a, b): (__m256i, __m256i, __m256i) = (bytemuck::cast(lanes), bytemuck::cast(a), bytemuck::cast(b));
+        // SAFETY: only kernels below use this type, and they run where `kernels` has found AVX2.
+        bytemuck::cast(unsafe { _mm256_add_epi32(lanes, _mm256_madd_epi16(a, b)) })
+    }
+}
+
 /// A kernel of the same name and signature, compiled for AVX2.
 macro_rules! avx2 {
-    ($module:ident :: $name:ident ( $($argument:ident : $type:ty),* )) => {
+    ($module:ident :: $name:ident $(::<$isa:ty>)? ( $($argument:ident : $type:ty),* )) => {
         fn $name($($argument: $type),*) {
             #[target_feature(enable = "avx2")]
             fn compiled($($argument: $type),*) {
-                $module::$name($($argument),*);
+                $module::$name$(::<$isa>)?($($argument),*);
             }
             // SAFETY: the CPU has AVX2, because `kernels` found it before it gave out the table.
             unsafe { compiled($($argument),*) }
@@ -49,5 +61,5 @@ avx2!(elementwise::dequantise(sums: &[i32], scale: &[f32], threshold_scale: f32,
 avx2!(elementwise::conv1d(state: &mut [f32], weight: &[f32], bias: &[f32], xbc: &mut [f32]));
 avx2!(scan::scan_step(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]));
 avx2!(scan::scan_chunk(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]));
-avx2!(head::lm_head(embed: &Matrix, scale: &[f32], x: &[f32], logits: &mut [f32]));
-avx2!(dense::dense_matvec(activation: &[i8], weight: &Matrix, sums: &mut [i32]));
+avx2!(head::lm_head::<Avx2>(embed: &Matrix, scale: &[f32], x: &[f32], logits: &mut [f32]));
+avx2!(dense::dense_matvec::<Avx2>(activation: &[i8], weight: &Matrix, sums: &mut [i32]));
