@@ -4,7 +4,7 @@
 //! finer than float32 keeps the sum. That is several times faster than turning every weight into a float, and all
 //! instruction sets agree to the bit.
 
-use super::PairDot;
+use super::Isa;
 use crate::config::WeightKind;
 use crate::model::Matrix;
 
@@ -18,21 +18,16 @@ const BLOCK: usize = 16;
 type Lanes = [i16; BLOCK];
 
 #[inline(always)]
-pub(super) fn lm_head<D: PairDot>(embed: &Matrix, scale: &[f32], x: &[f32], logits: &mut [f32]) {
+pub(super) fn lm_head<I: Isa>(embed: &Matrix, scale: &[f32], x: &[f32], logits: &mut [f32]) {
     match embed.kind {
-        WeightKind::Int8 => rows::<8, 1, D>(embed, scale, x, logits),
-        WeightKind::Int4 => rows::<4, 2, D>(embed, scale, x, logits),
-        WeightKind::Ternary => rows::<2, 4, D>(embed, scale, x, logits),
+        WeightKind::Int8 => rows::<8, 1, I>(embed, scale, x, logits),
+        WeightKind::Int4 => rows::<4, 2, I>(embed, scale, x, logits),
+        WeightKind::Ternary => rows::<2, 4, I>(embed, scale, x, logits),
     }
 }
 
 #[inline(always)]
-fn rows<const BITS: usize, const FIELDS: usize, D: PairDot>(
-    embed: &Matrix,
-    scale: &[f32],
-    x: &[f32],
-    logits: &mut [f32],
-) {
+fn rows<const BITS: usize, const FIELDS: usize, I: Isa>(embed: &Matrix, scale: &[f32], x: &[f32], logits: &mut [f32]) {
     let largest = x.iter().fold(0f32, |largest, x| largest.max(x.abs()));
     let unit = largest / (1u32 << (2 * HALF)) as f32;
     // x in the order of the fields; the padding of the rows meets zeros.
@@ -46,18 +41,18 @@ fn rows<const BITS: usize, const FIELDS: usize, D: PairDot>(
         }
     }
     for (row, (logit, scale)) in embed.data.chunks_exact(embed.row_bytes()).zip(logits.iter_mut().zip(scale)) {
-        *logit = scale * (unit * dot_row::<BITS, FIELDS, D>(row, &ordered));
+        *logit = scale * (unit * dot_row::<BITS, FIELDS, I>(row, &ordered));
     }
 }
 
 #[inline(always)]
-fn dot_row<const BITS: usize, const FIELDS: usize, D: PairDot>(row: &[u8], x: &[[[Lanes; 2]; FIELDS]]) -> f32 {
+fn dot_row<const BITS: usize, const FIELDS: usize, I: Isa>(row: &[u8], x: &[[[Lanes; 2]; FIELDS]]) -> f32 {
     let (mut high, mut low) = ([0i32; BLOCK / 2], [0i32; BLOCK / 2]);
     for (bytes, x) in row.as_chunks::<BLOCK>().0.iter().zip(x) {
         for (field, x) in x.iter().enumerate() {
             let weights = super::fields::<BITS>(bytes, field);
-            high = D::add(high, weights, x[0]);
-            low = D::add(low, weights, x[1]);
+            high = I::pair_dot(high, weights, x[0]);
+            low = I::pair_dot(low, weights, x[1]);
         }
     }
     let total = |lanes: [i32; BLOCK / 2]| lanes.iter().map(|&lane| i64::from(lane)).sum::<i64>();

@@ -6,14 +6,15 @@
 mod dense;
 mod elementwise;
 mod head;
+mod isa;
 mod matmul;
-mod pair_dot;
+
 mod scan;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use super::Kernels;
-use pair_dot::{Compiled, PairDot};
+use isa::{Compiled, Isa};
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,7 @@ const COMPILED: Kernels = Kernels {
     } else {
         "portable"
     },
-    sparse_matmul: matmul::sparse_matmul,
+    sparse_matmul: matmul::sparse_matmul::<Compiled>,
     rmsnorm: elementwise::rmsnorm,
     gated_rmsnorm: elementwise::gated_rmsnorm,
     swiglu: elementwise::swiglu,
