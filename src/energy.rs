@@ -9,6 +9,10 @@ use serde::Serialize;
 
 use crate::config::{Config, Site};
 
+mod summary;
+
+pub use summary::{EnergyEstimate, LedgerSummary};
+
 /// What one site of one layer did for one or more tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Activity {

@@ -22,6 +22,7 @@ pub mod config;
 pub mod cpu;
 pub mod energy;
 pub mod format;
+pub mod loader;
 pub mod math;
 pub mod model;
 pub mod reply;

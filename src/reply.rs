@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::chat::{ChatFormat, StopStrings};
+use crate::chat::{ChatFormat, StopStrings, TextStream};
 use crate::cpu::Sampling;
 use crate::energy::Ledger;
 use crate::session::{Session, SessionError};
@@ -43,6 +43,86 @@ pub struct ReplyOptions {
     pub stop: Vec<String>,
 }
 
+/// A reply in the making, a token at a time: for callers that do something else between tokens.
+#[derive(Debug)]
+pub struct ReplyStream<'a> {
+    format: &'a ChatFormat,
+    options: &'a ReplyOptions,
+    stream: TextStream<'a>,
+    stops: StopStrings,
+    text: String,
+    tokens: Vec<u32>,
+    /// Once it has ended.
+    finish_reason: Option<FinishReason>,
+}
+
+impl<'a> ReplyStream<'a> {
+    /// A reply that has not begun.
+    pub fn new(format: &'a ChatFormat, options: &'a ReplyOptions) -> Self {
+        Self {
+            format,
+            options,
+            stream: format.stream(),
+            stops: StopStrings::new(options.stop.clone()),
+            text: String::new(),
+            tokens: Vec::new(),
+            finish_reason: None,
+        }
+    }
+
+    /// Decodes a token and returns the text that it completes: never half a character, and never part of a stop string.
+    /// `None` when the reply has ended.
+    pub fn step(&mut self, session: &mut Session, ledger: &mut Ledger) -> Result<Option<String>, SessionError> {
+        if self.finish_reason.is_some() {
+            return Ok(None);
+        }
+        if self.tokens.len() >= self.options.max_tokens {
+            return Ok(Some(self.end(FinishReason::Length)));
+        }
+        let token = session.decode(&self.options.sampling, ledger)?;
+        self.tokens.push(token);
+        if self.format.ends(token) {
+            return Ok(Some(self.end(FinishReason::Stop)));
+        }
+        let (shown, stop) = self.stops.push(&self.stream.push(token));
+        self.text.push_str(&shown);
+        if stop {
+            self.finish_reason = Some(FinishReason::Stop);
+        }
+        Ok(Some(shown))
+    }
+
+    /// Tokens decoded so far.
+    pub fn tokens(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Breaks it off, unless it has ended by itself.
+    pub fn cancel(&mut self) {
+        self.finish_reason.get_or_insert(FinishReason::Cancelled);
+    }
+
+    /// The reply as it is now; broken off, if it has not ended. The session keeps its end to come back to.
+    pub fn finish(mut self, session: &mut Session) -> Reply {
+        self.cancel();
+        session.checkpoint();
+        let finish_reason = self.finish_reason.unwrap_or(FinishReason::Cancelled);
+        Reply { text: self.text, tokens: self.tokens, finish_reason }
+    }
+
+    /// Ends it for `reason`, and returns the text that was held back.
+    fn end(&mut self, reason: FinishReason) -> String {
+        let held = std::mem::replace(&mut self.stream, self.format.stream()).finish();
+        let (mut rest, stop) = self.stops.push(&held);
+        if !stop {
+            rest.push_str(&std::mem::replace(&mut self.stops, StopStrings::new([])).finish());
+        }
+        self.finish_reason = Some(if stop { FinishReason::Stop } else { reason });
+        self.text.push_str(&rest);
+        rest
+    }
+}
+
 /// Continues a session that holds a prompt. `listen` gets text as it comes, never half a character and never part of a stop
 /// string, and may break it off.
 pub fn reply(
@@ -52,35 +132,11 @@ pub fn reply(
     ledger: &mut Ledger,
     mut listen: impl FnMut(&str) -> ControlFlow<()>,
 ) -> Result<Reply, SessionError> {
-    let (mut stream, mut stops) = (format.stream(), StopStrings::new(options.stop.clone()));
-    let (mut text, mut tokens, mut finish_reason) = (String::new(), Vec::new(), FinishReason::Length);
-    let mut stopped = false;
-    while tokens.len() < options.max_tokens {
-        let token = session.decode(&options.sampling, ledger)?;
-        tokens.push(token);
-        if format.ends(token) {
-            finish_reason = FinishReason::Stop;
-            break;
-        }
-        let (shown, stop) = stops.push(&stream.push(token));
-        text.push_str(&shown);
-        let cancelled = listen(&shown).is_break();
-        if stop || cancelled {
-            stopped = true;
-            finish_reason = if stop { FinishReason::Stop } else { FinishReason::Cancelled };
-            break;
+    let mut stream = ReplyStream::new(format, options);
+    while let Some(text) = stream.step(session, ledger)? {
+        if listen(&text).is_break() {
+            stream.cancel();
         }
     }
-    if !stopped {
-        let (mut rest, stop) = stops.push(&stream.finish());
-        if stop {
-            finish_reason = FinishReason::Stop;
-        } else {
-            rest.push_str(&stops.finish());
-        }
-        text.push_str(&rest);
-        let _ = listen(&rest);
-    }
-    session.checkpoint();
-    Ok(Reply { text, tokens, finish_reason })
+    Ok(stream.finish(session))
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::error::FormatError;
 use super::manifest::{CHUNK_BYTES, Manifest};
-use super::reader::WeightsReader;
+use super::stream::ModelStream;
 use crate::config::Config;
-use crate::model::{Model, ModelBuilder};
+use crate::model::Model;
 
 /// A file of a model directory, read whole and checked against the manifest where there is one.
 #[derive(Debug)]
@@ -42,31 +42,22 @@ impl ModelFile {
 /// `progress` gets (bytes read, bytes in all) of `model.safetensors`.
 pub fn open(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Model, FormatError> {
     let config = Config::parse(&ModelFile::read(directory, "config.json", 1 << 20)?.bytes)?;
-    let manifest = manifest(directory)?;
-    let entry = manifest.as_ref().and_then(|m| m.file("model.safetensors"));
+    let entry = manifest(directory)?.as_ref().and_then(|m| m.file("model.safetensors")).cloned();
     let path = directory.join("model.safetensors");
     let (mut file, size) = open_file(&path)?;
-    if let Some(entry) = entry {
-        entry.verify_size(size)?;
-    }
-    let mut reader = WeightsReader::new(&config, size);
-    let mut builder = ModelBuilder::new(config);
-    let mut chunk = Vec::with_capacity(CHUNK_BYTES as usize);
+    let mut stream = ModelStream::new(config, entry, size)?;
+    let mut piece = Vec::with_capacity(CHUNK_BYTES as usize);
     let mut read = 0;
-    for index in 0.. {
-        chunk.clear();
-        (&mut file).take(CHUNK_BYTES).read_to_end(&mut chunk).map_err(|e| io(&path, e))?;
-        if chunk.is_empty() {
-            break;
+    loop {
+        piece.clear();
+        (&mut file).take(CHUNK_BYTES).read_to_end(&mut piece).map_err(|e| io(&path, e))?;
+        if piece.is_empty() {
+            return stream.finish();
         }
-        if let Some(entry) = entry {
-            entry.verify_chunk(index, &chunk)?;
-        }
-        reader.push(&chunk, |spec, tensor| builder.insert(&spec.name, tensor))?;
-        read += chunk.len() as u64;
+        stream.push(&piece)?;
+        read += piece.len() as u64;
         progress(read, size);
     }
-    builder.build(reader.finish()?)
 }
 
 fn manifest(directory: &Path) -> Result<Option<Manifest>, FormatError> {

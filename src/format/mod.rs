@@ -10,6 +10,7 @@ mod layout;
 mod manifest;
 mod packed;
 mod reader;
+mod stream;
 mod writer;
 
 pub use directory::{ModelFile, open};
@@ -18,4 +19,5 @@ pub use layout::{Dtype, TensorSpec, tensors};
 pub use manifest::{CHUNK_BYTES, FileEntry, Manifest};
 pub use packed::field;
 pub use reader::{Tensor, WeightsReader};
+pub use stream::ModelStream;
 pub use writer::{files, weights};

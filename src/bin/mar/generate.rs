@@ -67,7 +67,6 @@ impl Generate {
             return Ok(());
         }
         let decode = start.elapsed().as_secs_f64() - prefill;
-        let operations = ledger.operations();
         let report = json!({
             "text": reply.text,
             "tokens": reply.tokens,
@@ -81,18 +80,7 @@ impl Generate {
                 "state_bytes": session.cpu().state.bytes(),
                 "peak_memory_bytes": peak_memory_bytes(),
             },
-            "ledger": {
-                "spikes": ledger.spikes(),
-                "ac": operations.ac,
-                "mac": operations.mac,
-                "bytes": operations.weight_bytes + operations.state_bytes,
-                "energy_pj": {
-                    "arithmetic": operations.arithmetic_pj(),
-                    "with_memory": operations.with_memory_pj(),
-                    "dense_twin": ledger.dense_twin().arithmetic_pj(),
-                    "transformer": ledger.transformer().arithmetic_pj(),
-                },
-            },
+            "ledger": ledger.summary(),
         });
         println!("{report}");
         Ok(())

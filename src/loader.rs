@@ -1,0 +1,117 @@
+//! A model from files that come one by one, as a download brings them: small files first, then the weights as a stream.
+
+use std::collections::HashMap;
+
+use crate::chat::{ChatError, ChatFiles, ChatFormat};
+use crate::config::Config;
+use crate::format::{FormatError, Manifest, ModelStream};
+use crate::model::Model;
+
+/// The files of a model that say how it chats.
+const CHAT_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "generation_config.json"];
+
+/// The largest of the small files, in bytes.
+const MAX_FILE: usize = 64 << 20;
+
+/// Why a model was refused while its files came.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// A file that is not what the format asks for.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A file on chatting that is not right.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// Something that must come before something else.
+    #[error("{0} must come first; fetch it before this file")]
+    Order(&'static str),
+    /// A file that loading does not need.
+    #[error("{0:?} is not a file that a model is loaded from")]
+    UnknownFile(String),
+    /// A small file that is not small.
+    #[error("{file}: {found} bytes, expected at most {MAX_FILE}")]
+    TooLarge {
+        /// Its name.
+        file: String,
+        /// Its size.
+        found: usize,
+    },
+}
+
+/// A model, and how it chats if it can.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The network.
+    pub model: Model,
+    /// Its tokenizer and template; `None` where none of their files came.
+    pub chat: Option<ChatFormat>,
+}
+
+/// Takes a model's files in this order: `manifest.json` if there is one, the small files, the weights.
+#[derive(Debug, Default)]
+pub struct Loader {
+    manifest: Option<Manifest>,
+    config: Option<Config>,
+    files: HashMap<String, Vec<u8>>,
+    stream: Option<ModelStream>,
+}
+
+impl Loader {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a small file whole. All that come after `manifest.json` are checked against it.
+    pub fn file(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), LoadError> {
+        if bytes.len() > MAX_FILE {
+            return Err(LoadError::TooLarge { file: name.into(), found: bytes.len() });
+        }
+        if name == "manifest.json" {
+            self.manifest = Some(Manifest::parse(&bytes)?);
+            return Ok(());
+        }
+        if let Some(entry) = self.manifest.as_ref().and_then(|m| m.file(name)) {
+            entry.verify(&bytes)?;
+        }
+        if name == "config.json" {
+            self.config = Some(Config::parse(&bytes).map_err(FormatError::from)?);
+        } else if CHAT_FILES.contains(&name) {
+            self.files.insert(name.into(), bytes);
+        } else {
+            return Err(LoadError::UnknownFile(name.into()));
+        }
+        Ok(())
+    }
+
+    /// Begins `model.safetensors`, a file of `file_bytes` bytes.
+    pub fn weights(&mut self, file_bytes: u64) -> Result<(), LoadError> {
+        let config = self.config.clone().ok_or(LoadError::Order("config.json"))?;
+        let entry = self.manifest.as_ref().and_then(|m| m.file("model.safetensors")).cloned();
+        self.stream = Some(ModelStream::new(config, entry, file_bytes)?);
+        Ok(())
+    }
+
+    /// Takes the next bytes of `model.safetensors`.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
+        let stream = self.stream.as_mut().ok_or(LoadError::Order("the size of model.safetensors"))?;
+        Ok(stream.push(bytes)?)
+    }
+
+    /// The model, after the last byte.
+    pub fn finish(mut self) -> Result<Loaded, LoadError> {
+        let model = self.stream.take().ok_or(LoadError::Order("model.safetensors"))?.finish()?;
+        if self.files.is_empty() {
+            return Ok(Loaded { model, chat: None });
+        }
+        let file = |name| self.files.get(name).map(Vec::as_slice).ok_or(LoadError::Order(name));
+        let files = ChatFiles {
+            tokenizer: file("tokenizer.json")?,
+            tokenizer_config: file("tokenizer_config.json")?,
+            generation_config: file("generation_config.json")?,
+        };
+        let chat = ChatFormat::parse(files, model.config.vocab_size)?;
+        Ok(Loaded { model, chat: Some(chat) })
+    }
+}
