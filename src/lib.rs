@@ -29,3 +29,5 @@ pub mod reply;
 pub mod session;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod synth;
+#[cfg(target_arch = "wasm32")]
+pub mod web;

@@ -1,0 +1,26 @@
+//! The engine's face in JavaScript: a loader that takes a model's files, an engine that chats. Types are in `web.d.ts`.
+//!
+//! Everything that may wait is a promise, on every backend, so that a page is written once for all of them.
+
+mod chat;
+mod engine;
+mod options;
+
+pub use engine::{Engine, ModelLoader};
+
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = include_str!("web.d.ts");
+
+/// Makes a panic, which is a fault of ours, readable in the browser's console.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+}
+
+/// A plain JavaScript object with the fields of `value`.
+fn to_js(value: &impl Serialize) -> Result<JsValue, JsError> {
+    serde_wasm_bindgen::to_value(value).map_err(JsError::from)
+}

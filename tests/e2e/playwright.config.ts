@@ -1,0 +1,28 @@
+import { defineConfig } from "@playwright/test";
+import { environment } from "./environment";
+
+export default defineConfig({
+  testDir: ".",
+  outputDir: "../../test-results",
+  // Models compute on every core there is; two at once would only wait for each other.
+  workers: 1,
+  timeout: 120_000,
+  reporter: [["list"]],
+  use: {
+    baseURL: environment("MAR_URL"),
+    screenshot: "only-on-failure",
+    launchOptions: {
+      executablePath: environment("CHROMIUM"),
+      args: [
+        "--no-sandbox",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-unsafe-webgpu",
+        "--use-webgpu-adapter=swiftshader",
+      ],
+    },
+  },
+});

@@ -1,0 +1,18 @@
+// Speed without a page around it: bench/run.mjs calls `marBench` and prints what it returns.
+import { EngineClient } from "./engine/client";
+import type { Measurement } from "./engine/messages";
+
+/** Loads the model at `url`, and times a prompt of `prompt` tokens and `tokens` decoded ones. */
+async function marBench(url: string, prompt: number, tokens: number): Promise<Measurement & { load_ms: number }> {
+  const engine = new EngineClient();
+  try {
+    const start = performance.now();
+    await engine.load(new URL(url, location.href).href, "cpu", () => {});
+    const load_ms = performance.now() - start;
+    return { load_ms, ...(await engine.measure(prompt, tokens)) };
+  } finally {
+    engine.close();
+  }
+}
+
+Object.assign(window, { marBench });

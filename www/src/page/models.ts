@@ -1,0 +1,23 @@
+// The menu of models.
+import { formatBytes } from "./format";
+
+/** A model that this server offers. */
+interface Offer {
+  name: string;
+  bytes: number;
+}
+
+/** Fills the menu; the chosen folder first if the address names one. */
+export async function fillMenu(menu: HTMLSelectElement, asked: string | undefined): Promise<void> {
+  const options: HTMLOptionElement[] = [];
+  try {
+    const response = await fetch("models/index.json");
+    if (response.ok) {
+      const offers = (await response.json()) as Offer[];
+      options.push(...offers.map(({ name, bytes }) => new Option(`${name}, ${formatBytes(bytes)}`, `models/${name}/`)));
+    }
+  } finally {
+    if (asked !== undefined) options.unshift(new Option(asked, asked));
+    menu.replaceChildren(...options);
+  }
+}

@@ -1,0 +1,56 @@
+//! What a person downloads, and the limits on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use brotli::enc::BrotliEncoderParams;
+
+use crate::fresh::Product;
+use crate::paths;
+use crate::run::{relative, step};
+
+/// The engine's limits in bytes, as it is and in brotli.
+const WASM_LIMIT: (usize, usize) = (3_000_000, 800_000);
+
+/// Prints the sizes of all files but the models, and fails where the engine is too large.
+pub fn check() -> Result<()> {
+    let assets = paths::dist().join("assets");
+    let product = Product::new("sizes", &["dist/assets", "dist/index.html", "xtask/src/build/sizes.rs"], "")?;
+    if product.is_fresh(&[&assets]) {
+        return Ok(());
+    }
+    step("measure dist/", || {
+        let mut files = files(&assets)?;
+        files.push(paths::dist().join("index.html"));
+        println!("{:>10} {:>10}  file", "bytes", "brotli");
+        let mut total = (0, 0);
+        for file in &files {
+            let size = size(file)?;
+            total = (total.0 + size.0, total.1 + size.1);
+            println!("{:>10} {:>10}  {}", size.0, size.1, relative(file));
+            if file.extension().is_some_and(|e| e == "wasm") && (size.0 > WASM_LIMIT.0 || size.1 > WASM_LIMIT.1) {
+                let (raw, brotli) = WASM_LIMIT;
+                bail!("the engine is too large: at most {raw} bytes, and {brotli} in brotli");
+            }
+        }
+        println!("{:>10} {:>10}  in all", total.0, total.1);
+        Ok(())
+    })?;
+    product.made()
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    files.sort();
+    Ok(files)
+}
+
+/// (bytes, bytes in brotli at its best).
+fn size(file: &Path) -> Result<(usize, usize)> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut small = Vec::new();
+    brotli::BrotliCompress(&mut bytes.as_slice(), &mut small, &BrotliEncoderParams::default())?;
+    Ok((bytes.len(), small.len()))
+}

@@ -1,0 +1,65 @@
+//! Whether something was made from the files that are there now.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::paths;
+
+/// Folders that are made, never made from.
+const GENERATED: [&str; 5] = ["node_modules", "pkg", "target", "__pycache__", "dist"];
+
+/// Something made from `inputs` (files, and folders with all in them).
+pub struct Product {
+    stamp: PathBuf,
+    hash: String,
+}
+
+impl Product {
+    /// Looks at the inputs, paths from the repository's root. `extra` counts like one more input.
+    pub fn new(name: &str, inputs: &[&str], extra: &str) -> Result<Self> {
+        let mut hasher = DefaultHasher::new();
+        extra.hash(&mut hasher);
+        for input in inputs {
+            hash(&paths::root().join(input), &mut hasher)?;
+        }
+        let stamp = paths::scratch().join(format!("{name}.stamp"));
+        Ok(Self { stamp, hash: format!("{:016x}", hasher.finish()) })
+    }
+
+    /// Whether all of `outputs` are there and were made from these inputs.
+    pub fn is_fresh(&self, outputs: &[&Path]) -> bool {
+        outputs.iter().all(|path| path.exists())
+            && fs::read_to_string(&self.stamp).is_ok_and(|stamp| stamp == self.hash)
+    }
+
+    /// Says that it has just been made.
+    pub fn made(&self) -> Result<()> {
+        fs::create_dir_all(paths::scratch())?;
+        fs::write(&self.stamp, &self.hash).with_context(|| format!("cannot write {}", self.stamp.display()))
+    }
+}
+
+fn hash(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
+    let context = || format!("cannot read {}", path.display());
+    if !path.is_dir() {
+        path.hash(hasher);
+        fs::read(path).with_context(context)?.hash(hasher);
+        return Ok(());
+    }
+    let mut entries = fs::read_dir(path)
+        .with_context(context)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .with_context(context)?;
+    entries.sort();
+    for entry in entries {
+        let made = entry.file_name().is_some_and(|name| GENERATED.iter().any(|generated| name == *generated));
+        if !made {
+            hash(&entry, hasher)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! `cargo xtask lint`: formatting, lints, types, documentation.
+
+use anyhow::Result;
+
+use crate::run::{cargo, command, run, step};
+use crate::{build, paths, setup};
+
+/// All of them.
+pub fn all() -> Result<()> {
+    rust()?;
+    python()?;
+    front()
+}
+
+/// fmt, clippy, rustdoc.
+pub fn rust() -> Result<()> {
+    step("cargo fmt", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
+    step("cargo clippy", || {
+        run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    })?;
+    step("cargo doc", || {
+        let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
+        run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })
+}
+
+/// ruff.
+pub fn python() -> Result<()> {
+    setup::environment()?;
+    step("ruff", || {
+        run(command(paths::python_bin("ruff")).args(["check", "--quiet", "training"]))?;
+        run(command(paths::python_bin("ruff")).args(["format", "--check", "--quiet", "training"]))
+    })
+}
+
+/// Biome and TypeScript. Types include the engine's, so it is built first.
+pub fn front() -> Result<()> {
+    setup::packages()?;
+    build::engine()?;
+    step("biome", || {
+        run(command(paths::node_bin("biome")).args([
+            "ci",
+            "--error-on-warnings",
+            "--config-path",
+            "www",
+            "www",
+            "tests/e2e",
+        ]))
+    })?;
+    step("tsc", || {
+        run(command(paths::node_bin("tsc")).args(["--noEmit", "--project", "www"]))?;
+        run(command(paths::node_bin("tsc")).args(["--noEmit", "--project", "tests/e2e"]))
+    })
+}

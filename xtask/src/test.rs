@@ -1,0 +1,82 @@
+//! `cargo xtask test`: everything that can fail, quickest first.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::run::{cargo, command, run, step};
+use crate::server::Server;
+use crate::{build, lint, paths, setup};
+
+/// `cargo xtask test`
+#[derive(Args)]
+pub struct Test {
+    /// Only these parts
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+}
+
+/// A part of the tests.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Formatting, lints, types, documentation
+    Lint,
+    /// The engine and the `mar` command
+    Rust,
+    /// The built page in a browser, and the engine's size
+    Browser,
+    /// The trainer
+    Training,
+}
+
+impl Test {
+    /// Runs the parts in order; the first failure ends it.
+    pub fn run(&self) -> Result<()> {
+        let start = Instant::now();
+        for part in Part::value_variants() {
+            if self.parts.is_empty() || self.parts.contains(part) {
+                part.run()?;
+            }
+        }
+        println!("all tests passed in {:.0} s", start.elapsed().as_secs_f64());
+        Ok(())
+    }
+}
+
+impl Part {
+    fn run(self) -> Result<()> {
+        match self {
+            Part::Lint => lint::all(),
+            Part::Rust => {
+                println!("software Vulkan: {}", setup::software_vulkan()?);
+                step("cargo test", || run(&mut cargo(&["test", "--quiet", "--workspace"])))
+            }
+            Part::Browser => browser(),
+            Part::Training => {
+                setup::environment()?;
+                step("pytest", || run(command(paths::python_bin("python")).args(["-m", "pytest", "training/tests"])))
+            }
+        }
+    }
+}
+
+/// The page as it is shipped, served as it is served.
+fn browser() -> Result<()> {
+    let (dist, chromium) = (build::page()?, setup::chromium()?);
+    let mar = mar()?;
+    step("Playwright", || {
+        let fixtures = paths::root().join("tests/golden/models");
+        let server = Server::start(&dist, &[("/golden", &fixtures)], 0)?;
+        let mut playwright = command(paths::node_bin("playwright"));
+        playwright.args(["test", "--config", "tests/e2e"]);
+        playwright.env("MAR_URL", format!("http://{}", server.address)).env("MAR", &mar).env("CHROMIUM", &chromium);
+        run(&mut playwright)
+    })
+}
+
+/// The `mar` command, which the browser is compared with.
+pub fn mar() -> Result<std::path::PathBuf> {
+    step("build the mar command", || run(&mut cargo(&["build", "--quiet", "--release", "--package", "mar"])))?;
+    Ok(paths::root().join("target/release").join(if cfg!(windows) { "mar.exe" } else { "mar" }))
+}
