@@ -1,5 +1,5 @@
 //! The network on the CPU. One file a kernel, each the twin of the shader of the same name: plain loops that read like the
-//! formulas of `models/FORMAT.md`. [`forward`] puts them together.
+//! formulas of `models/FORMAT.md`. `forward.rs` puts them together.
 
 mod batch;
 mod conv1d;
