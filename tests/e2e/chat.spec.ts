@@ -57,7 +57,7 @@ test("a second turn computes only what is new", async ({ page }) => {
   const second = await replyTo(page, () => say(page, "And what do you like to eat?"));
   expect(first.stats.reused_tokens).toBe(0);
   expect(second.stats.reused_tokens).toBeGreaterThanOrEqual(first.stats.prompt_tokens);
-  await expect(page.getByLabel("Figures of the last reply")).toContainText("Energy, estimate");
+  await expect(page.getByLabel("Figures of the last reply")).toContainText("Energy a token, estimate");
   expect(errors).toEqual([]);
 });
 

@@ -6,7 +6,9 @@ export default defineConfig({
   outputDir: "../../test-results",
   // Models compute on every core there is; two at once would only wait for each other.
   workers: 1,
-  timeout: 120_000,
+  // Long, for machines that do other things meanwhile; alone, no test takes ten seconds.
+  timeout: 300_000,
+  expect: { timeout: 60_000 },
   reporter: [["list"]],
   use: {
     baseURL: environment("MAR_URL"),

@@ -47,7 +47,7 @@ function measurePeer(count) {
       load_ms: loaded - start,
     };
   };
-  return inPage("index.html", work, count);
+  return inPage("bench.html", work, count);
 }
 
 /** Figures as they are; tokens are no figure. */

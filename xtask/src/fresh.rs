@@ -63,3 +63,43 @@ fn hash(path: &Path, hasher: &mut DefaultHasher) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_and_names_count_and_generated_folders_do_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |file: &str, text: &str| {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        };
+        let state = || {
+            let mut hasher = DefaultHasher::new();
+            hash(folder.path(), &mut hasher).expect("readable");
+            hasher.finish()
+        };
+        write("src/a.ts", "one");
+        let first = state();
+        write("node_modules/x/index.js", "one");
+        write("src/a.ts", "one");
+        assert_eq!(state(), first);
+        write("src/a.ts", "two");
+        let second = state();
+        assert_ne!(second, first);
+        write("src/b.ts", "");
+        assert_ne!(state(), second);
+    }
+
+    #[test]
+    fn a_product_is_fresh_until_its_inputs_change() {
+        let made = Product::new("test-of-fresh", &["xtask/Cargo.toml"], "").expect("readable");
+        made.made().expect("writable");
+        assert!(made.is_fresh(&[paths::root()]));
+        assert!(!made.is_fresh(&[&paths::root().join("no-such-output")]));
+        assert!(!Product::new("test-of-fresh", &["xtask/Cargo.toml"], "other").expect("readable").is_fresh(&[]));
+        assert!(Product::new("test-of-fresh", &["no-such-input"], "").is_err());
+    }
+}

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::paths;
-use crate::run::step;
+use crate::run::relative;
 
 /// What a page needs to run a model.
 const FILES: [&str; 6] = [
@@ -52,9 +52,8 @@ fn copy_if_newer(from: &Path, to: &Path) -> Result<u64> {
         Err(_) => true,
     };
     if stale {
-        step(&format!("copy {} to dist/", crate::run::relative(from)), || {
-            fs::copy(from, to).map(|_| ()).with_context(context)
-        })?;
+        println!("   copy {} to dist/", relative(from));
+        fs::copy(from, to).with_context(context)?;
     }
     Ok(source.len())
 }
