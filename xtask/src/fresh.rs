@@ -29,10 +29,16 @@ impl Product {
         Ok(Self { stamp, hash: format!("{:016x}", hasher.finish()) })
     }
 
-    /// Whether all of `outputs` are there and were made from these inputs.
+    /// Whether all of `outputs` are there and were made from these inputs. If not, they will be made: an end before
+    /// [`Product::made`] leaves them stale.
     pub fn is_fresh(&self, outputs: &[&Path]) -> bool {
-        outputs.iter().all(|path| path.exists())
-            && fs::read_to_string(&self.stamp).is_ok_and(|stamp| stamp == self.hash)
+        let fresh = outputs.iter().all(|path| path.exists())
+            && fs::read_to_string(&self.stamp).is_ok_and(|stamp| stamp == self.hash);
+        if !fresh {
+            // Without a stamp it is stale already.
+            let _ = fs::remove_file(&self.stamp);
+        }
+        fresh
     }
 
     /// Says that it has just been made.
@@ -99,6 +105,8 @@ mod tests {
         made.made().expect("writable");
         assert!(made.is_fresh(&[paths::root()]));
         assert!(!made.is_fresh(&[&paths::root().join("no-such-output")]));
+        assert!(!made.is_fresh(&[paths::root()]), "it was to be made again, and was not");
+        made.made().expect("writable");
         assert!(!Product::new("test-of-fresh", &["xtask/Cargo.toml"], "other").expect("readable").is_fresh(&[]));
         assert!(Product::new("test-of-fresh", &["no-such-input"], "").is_err());
     }
