@@ -38,14 +38,9 @@ pub fn front() -> Result<()> {
     setup::packages()?;
     build::engine()?;
     step("biome", || {
-        run(command(paths::node_bin("biome")).args([
-            "ci",
-            "--error-on-warnings",
-            "--config-path",
-            "www",
-            "www",
-            "tests/e2e",
-        ]))
+        let mut biome = command(paths::node_bin("biome"));
+        biome.args(["ci", "--error-on-warnings", "--config-path", ".", ".", "../tests/e2e"]);
+        run(biome.current_dir(paths::www()))
     })?;
     step("tsc", || {
         run(command(paths::node_bin("tsc")).args(["--noEmit", "--project", "www"]))?;
