@@ -1,9 +1,11 @@
 //! What several test files share: where models are, and the golden vectors that the trainer wrote.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use mar::config::Config;
 use mar::format;
+use mar::gpu::Device;
 use mar::model::Model;
 use safetensors::SafeTensors;
 
@@ -19,6 +21,16 @@ pub fn directory(name: &str) -> PathBuf {
 /// A model, loaded.
 pub fn model(name: &str) -> Arc<Model> {
     Arc::new(format::open(&directory(name), |_, _| {}).expect("a good model"))
+}
+
+/// The GPU, opened once for all tests.
+pub fn gpu_device(config: &Config) -> Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    let open = || match pollster::block_on(Device::open(config)) {
+        Ok(device) => device,
+        Err(error) => panic!("these tests need a GPU or a software one: {error}"),
+    };
+    DEVICE.get_or_init(open).clone()
 }
 
 /// The golden vectors of one prompt (`models/FORMAT.md`, "Golden vectors").
