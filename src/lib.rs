@@ -21,6 +21,7 @@ pub mod chat;
 pub mod config;
 pub mod cpu;
 pub mod energy;
+pub mod engine;
 pub mod format;
 pub mod gpu;
 pub mod loader;

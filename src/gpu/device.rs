@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_channel::oneshot;
 
 use super::GpuError;
+use super::scratch::Scratch;
+use super::state::StateBuffers;
 use crate::config::{Config, Site};
 
 /// The largest binding that every WebGPU implementation has to offer. Larger matrices are split.
@@ -42,7 +44,13 @@ pub struct Device {
 impl Device {
     /// Opens the fastest adapter with what `config` needs of it.
     pub async fn open(config: &Config) -> Result<Self, GpuError> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        Self::open_with(config, wgpu::Backends::all()).await
+    }
+
+    async fn open_with(config: &Config, backends: wgpu::Backends) -> Result<Self, GpuError> {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = backends;
+        let instance = wgpu::Instance::new(descriptor);
         let adapter = instance
             .request_adapter(&wgpu::RequestAdapterOptions {
                 power_preference: wgpu::PowerPreference::HighPerformance,
@@ -50,23 +58,14 @@ impl Device {
             })
             .await
             .map_err(|e| GpuError::NoAdapter(e.to_string()))?;
-        Self::open_adapter(&adapter, largest_matrix(config)).await
+        Self::open_adapter(&adapter, largest_buffer(config)).await
     }
 
     /// Opens `adapter`, with bindings of `binding_bytes` where it has them, and never less than WebGPU's default.
     async fn open_adapter(adapter: &wgpu::Adapter, binding_bytes: u64) -> Result<Self, GpuError> {
         let (info, has) = (adapter.get_info(), adapter.limits());
         let name = if info.name.is_empty() { format!("{:?}", info.backend) } else { info.name.clone() };
-        for (limit, needed, available) in [
-            ("storage buffers a stage", 8, u64::from(has.max_storage_buffers_per_shader_stage)),
-            ("invocations a workgroup", 256, u64::from(has.max_compute_invocations_per_workgroup)),
-            ("bytes of workgroup memory", 16_384, u64::from(has.max_compute_workgroup_storage_size)),
-            ("bytes a binding", BINDING_BYTES, has.max_storage_buffer_binding_size),
-        ] {
-            if available < needed {
-                return Err(GpuError::TooSmall { adapter: name, limit, needed, available });
-            }
-        }
+        large_enough(&name, &has)?;
         let binding_bytes = binding_bytes.max(BINDING_BYTES).min(has.max_storage_buffer_binding_size);
         let binding_bytes = binding_bytes.min(has.max_buffer_size) & !255;
         let mut limits = wgpu::Limits::default().or_worse_values_from(&has);
@@ -108,6 +107,15 @@ impl Device {
     /// Bytes of the largest binding; matrices above it lie in several.
     pub fn binding_bytes(&self) -> u64 {
         self.binding_bytes
+    }
+
+    /// Whether a buffer of so many bytes, which cannot be split, fits a binding.
+    pub(super) fn has_room(&self, needed: u64) -> Result<(), GpuError> {
+        let available = self.device.limits().max_storage_buffer_binding_size;
+        if needed <= available {
+            return Ok(());
+        }
+        Err(GpuError::TooSmall { adapter: self.name.clone(), limit: "bytes a binding", needed, available })
     }
 
     /// The same device, but with smaller bindings: for tests of what is split.
@@ -263,16 +271,64 @@ impl Guard {
     }
 }
 
-/// Bytes of the largest packed matrix of a network.
-fn largest_matrix(config: &Config) -> u64 {
+/// Whether an adapter offers what the kernels need, which is WebGPU's default.
+fn large_enough(adapter: &str, has: &wgpu::Limits) -> Result<(), GpuError> {
+    for (limit, needed, available) in [
+        ("storage buffers a stage", 8, u64::from(has.max_storage_buffers_per_shader_stage)),
+        ("invocations a workgroup", 256, u64::from(has.max_compute_invocations_per_workgroup)),
+        ("bytes of workgroup memory", 16_384, u64::from(has.max_compute_workgroup_storage_size)),
+        ("bytes a binding", BINDING_BYTES, has.max_storage_buffer_binding_size),
+    ] {
+        if available < needed {
+            return Err(GpuError::TooSmall { adapter: adapter.into(), limit, needed, available });
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of the largest buffer of a network, be it one that could be split.
+fn largest_buffer(config: &Config) -> u64 {
     let embed = config.vocab_size * config.embed_weights.row_bytes(config.d_model);
     let sites = Site::ALL.map(|site| {
         let (inputs, outputs) = config.site_shape(site);
         inputs * config.weights[site.index()].row_bytes(outputs)
     });
-    sites.into_iter().chain([embed]).max().unwrap_or(0) as u64
+    let matrix = sites.into_iter().chain([embed]).max().unwrap_or(0) as u64;
+    matrix.max(StateBuffers::largest(config)).max(Scratch::largest(config))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_gpu_is_a_sentence() {
+        let config = crate::synth::preset("tiny").expect("a preset").expect("a config");
+        let none = pollster::block_on(Device::open_with(&config, wgpu::Backends::empty()));
+        let error = none.expect_err("there is nothing to open").to_string();
+        assert!(error.starts_with("no GPU was found") && error.contains("mesa-vulkan-drivers"), "{error}");
+    }
+
+    #[test]
+    fn a_small_gpu_is_a_sentence() {
+        assert_eq!(large_enough("a GPU", &wgpu::Limits::default()), Ok(()));
+        let small = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..wgpu::Limits::default() };
+        let error = large_enough("Toy", &small).expect_err("four are too few").to_string();
+        assert_eq!(error, "the GPU Toy offers 4 storage buffers a stage, and this needs 8; use the CPU backend");
+    }
+
+    /// More than any GPU has: the error scope says so, and the device goes on.
+    #[test]
+    fn too_much_memory_is_an_error() {
+        let config = crate::synth::preset("tiny").expect("a preset").expect("a config");
+        let device = pollster::block_on(Device::open(&config)).expect("these tests need a GPU or a software one");
+        let mut guard = device.guard();
+        guard.run("a giant", 1 << 50, |device| device.storage(1 << 50));
+        assert!(pollster::block_on(guard.finish()).is_err());
+        assert_eq!(device.check(), Ok(()));
+    }
 }

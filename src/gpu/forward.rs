@@ -9,7 +9,7 @@ use super::plan::{Plan, head_of_all};
 use super::scratch::{BURST, CHUNK, Scratch, activity_words, muted_words};
 use super::state::StateBuffers;
 use super::weights::GpuModel;
-use crate::config::Site;
+use crate::config::{Config, Site};
 use crate::cpu::{Logits, Observer, Rotary};
 use crate::energy::Activity;
 use crate::model::{Controls, State};
@@ -42,6 +42,7 @@ pub type Activities = Vec<Activity>;
 impl Gpu {
     /// A fresh conversation with `model`.
     pub async fn new(model: Arc<GpuModel>) -> Result<Self, GpuError> {
+        model.device.has_room(largest(&model.config))?;
         let mut guard = model.device.guard();
         let state = StateBuffers::new(&mut guard, &model.config);
         let before = StateBuffers::new(&mut guard, &model.config);
@@ -58,6 +59,11 @@ impl Gpu {
     /// The model.
     pub fn model(&self) -> &Arc<GpuModel> {
         &self.model
+    }
+
+    /// Tokens seen.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// Tokens that a prefill takes through the layers together.
@@ -255,6 +261,11 @@ impl Gpu {
         queue.write_buffer(&self.scratch.muted, 0, bytemuck::cast_slice(&muted));
         self.sent = Some(self.controls.clone());
     }
+}
+
+/// Bytes of the largest buffer that cannot be split.
+fn largest(config: &Config) -> u64 {
+    StateBuffers::largest(config).max(Scratch::largest(config))
 }
 
 fn add(all: &mut Activities, some: &Activities) {

@@ -52,9 +52,14 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
+    /// Bytes of its largest buffer.
+    pub fn largest(config: &Config) -> u64 {
+        let (inputs, outputs) = widest(config);
+        4 * (CHUNK * outputs.max(spike_words(inputs)).max(config.conv_dim())) as u64
+    }
+
     pub fn new(guard: &mut Guard, config: &Config) -> Self {
-        let inputs = Site::ALL.map(|site| config.site_shape(site).0).into_iter().max().unwrap_or(0);
-        let outputs = config.site_shape(Site::InProj).1.max(config.site_shape(Site::GateUp).1);
+        let (inputs, outputs) = widest(config);
         let mut storage = |words: usize| {
             let bytes = 4 * words as u64;
             guard.run("the buffers of a pass", bytes, |device| device.storage(bytes))
@@ -82,6 +87,12 @@ impl Scratch {
             sampling: guard.run("the sampling", 48, |device| device.uniform(&[0; 48])),
         }
     }
+}
+
+/// The most inputs of a site, and the widest row that in_proj or gate_up says.
+fn widest(config: &Config) -> (usize, usize) {
+    let inputs = Site::ALL.map(|site| config.site_shape(site).0).into_iter().max().unwrap_or(0);
+    (inputs, config.site_shape(Site::InProj).1.max(config.site_shape(Site::GateUp).1))
 }
 
 /// Words of a token's row of spikes: how many events, the events, and all counts, four to a word.

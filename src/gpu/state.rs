@@ -19,9 +19,7 @@ pub(super) struct StateBuffers {
 impl StateBuffers {
     /// All zero.
     pub fn new(guard: &mut Guard, config: &Config) -> Self {
-        let ring = config.ring_slots() * config.kv_dim();
-        let sizes = [(config.d_conv - 1) * config.conv_dim(), config.d_inner() * config.d_state, ring, ring];
-        let bytes = sizes.map(|size| 4 * size as u64);
+        let bytes = layer_bytes(config);
         let mut part = |bytes: u64| {
             (0..config.n_layers)
                 .map(|_| guard.run("the conversation's state", bytes, |device| device.storage(bytes)))
@@ -29,6 +27,11 @@ impl StateBuffers {
         };
         let [conv, ssm, ring_k, ring_v] = bytes.map(&mut part);
         Self { conv, ssm, ring_k, ring_v, bytes }
+    }
+
+    /// Bytes of its largest buffer.
+    pub fn largest(config: &Config) -> u64 {
+        layer_bytes(config).into_iter().max().unwrap_or(0)
     }
 
     /// (buffer, bytes) of every part that is not empty, in [`State`]'s order.
@@ -76,4 +79,11 @@ impl StateBuffers {
         let [conv, ssm, ring_k, ring_v] = self.bytes.map(&mut floats);
         Ok((State { position, conv, ssm, ring_k, ring_v }, more))
     }
+}
+
+/// Bytes of a layer's part: conv, ssm, ring_k, ring_v.
+fn layer_bytes(config: &Config) -> [u64; 4] {
+    let ring = config.ring_slots() * config.kv_dim();
+    let sizes = [(config.d_conv - 1) * config.conv_dim(), config.d_inner() * config.d_state, ring, ring];
+    sizes.map(|size| 4 * size as u64)
 }

@@ -54,6 +54,8 @@ pub struct GpuModel {
     pub(super) embed_scale: wgpu::Buffer,
     pub(super) final_norm: wgpu::Buffer,
     pub(super) layers: Vec<LayerBuffers>,
+    /// `[4·L]` of `[inputs]`: the thresholds in main memory too, for who looks at spike trains.
+    inv_thresholds: Vec<Vec<f32>>,
 }
 
 impl GpuModel {
@@ -76,6 +78,11 @@ impl GpuModel {
         &self.sha256
     }
 
+    /// 1 / V of a site's neurons, `[inputs]`.
+    pub fn inv_threshold(&self, layer: usize, site: Site) -> &[f32] {
+        &self.inv_thresholds[layer * 4 + site.index()]
+    }
+
     /// Where it is.
     pub fn device(&self) -> &Device {
         &self.device
@@ -90,13 +97,15 @@ pub struct GpuModelBuilder {
     guard: Guard,
     vectors: HashMap<String, wgpu::Buffer>,
     matrices: HashMap<String, Vec<Part>>,
+    inv_thresholds: HashMap<String, Vec<f32>>,
 }
 
 impl GpuModelBuilder {
     /// For the weights of `config`.
     pub fn new(device: &Device, config: Config) -> Self {
         let guard = device.guard();
-        Self { device: device.clone(), config, guard, vectors: HashMap::new(), matrices: HashMap::new() }
+        let (vectors, matrices, inv_thresholds) = Default::default();
+        Self { device: device.clone(), config, guard, vectors, matrices, inv_thresholds }
     }
 
     /// Takes a tensor as [`crate::format::WeightsReader`] hands it out.
@@ -118,6 +127,9 @@ impl GpuModelBuilder {
                 self.matrices.insert(spec.name.clone(), parts);
             }
             _ => {
+                if spec.name.ends_with("inv_threshold") {
+                    self.inv_thresholds.insert(spec.name.clone(), bytemuck::pod_collect_to_vec(bytes));
+                }
                 let buffer = self.guard.upload(&spec.name, bytes);
                 self.vectors.insert(spec.name.clone(), buffer);
             }
@@ -172,6 +184,10 @@ impl GpuModelBuilder {
             embed_scale: self.vector("embed.scale")?,
             final_norm: self.vector("final_norm.weight")?,
             layers,
+            inv_thresholds: (0..self.config.n_layers)
+                .flat_map(|layer| Site::ALL.map(|site| format!("layers.{layer}.{site}.inv_threshold")))
+                .map(|name| self.inv_thresholds.remove(&name).ok_or_else(|| missing(&name)))
+                .collect::<Result<_, _>>()?,
             config: self.config,
             device: self.device,
         }))
