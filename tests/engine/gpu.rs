@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use mar::config::Site;
 use mar::cpu::{Cpu, Kernels, Sampling};
 use mar::engine::Engine;
-use mar::gpu::{Device, Gpu, GpuError, GpuModel};
+use mar::format::WeightsReader;
+use mar::gpu::{Device, Gpu, GpuError, GpuModel, GpuModelBuilder};
 use mar::probe::{Record, Watch};
 use mar::session::{Session, SessionError};
 use pollster::block_on;
 
-use crate::common::{argmax, cpu_session, golden, gpu_model, gpu_session, model};
+use crate::common::{argmax, cpu_session, directory, golden, gpu_device, gpu_model, gpu_session, model};
 
 fn prefill(session: &mut Session, prompt: &[u32]) {
     let mut ledger = session.ledger();
@@ -219,4 +220,25 @@ fn watchers_see_the_same_on_both() {
     }
     let (nothing, _) = watched(gpu_session("tiny-odd"), Watch::default());
     assert!(nothing.is_empty());
+}
+
+/// Tensor by tensor, as a download brings them: the model is never in main memory.
+#[test]
+fn a_stream_of_tensors_becomes_a_model() {
+    let (name, config) = ("tiny-window", model("tiny-window").config.clone());
+    let bytes = std::fs::read(directory(name).join("model.safetensors")).expect("weights");
+    let mut reader = WeightsReader::new(&config, bytes.len() as u64);
+    let mut builder = GpuModelBuilder::new(&gpu_device(&config), config);
+    for chunk in bytes.chunks(1000) {
+        reader.push(chunk, |spec, tensor| builder.insert(spec, &tensor)).expect("good weights");
+    }
+    let streamed = block_on(builder.build(reader.finish().expect("all of it"))).expect("a model on the GPU");
+    let mut session = Session::new(block_on(Gpu::new(streamed)).expect("room for a conversation"));
+    prefill(&mut session, &[5, 6, 7]);
+    let mut right = cpu_session(name);
+    prefill(&mut right, &[5, 6, 7]);
+    assert_eq!(decode(&mut session, &greedy(), 20), decode(&mut right, &greedy(), 20));
+    // A tensor that never came is said so.
+    let empty = GpuModelBuilder::new(&gpu_device(&model(name).config), model(name).config.clone());
+    assert!(matches!(block_on(empty.build([0; 32])), Err(GpuError::Fault(text)) if text.contains("was not given")));
 }
