@@ -102,7 +102,10 @@ impl GpuEngine {
         if self.ahead.is_empty() {
             return;
         }
+        // What has been given was computed under these controls, and is again.
+        let controls = std::mem::replace(&mut self.gpu.controls, self.made_with.1.clone());
         self.gpu.rewind(self.given.len() + self.ahead.len(), &self.given);
+        self.gpu.controls = controls;
         self.ahead.clear();
     }
 

@@ -94,6 +94,22 @@ fn tokens_that_nobody_wanted_are_undone() {
 }
 
 #[test]
+fn controls_count_from_the_next_token_on() {
+    let talk = |mut session: Session| {
+        prefill(&mut session, &[5, 6, 7]);
+        let mut said = decode(&mut session, &greedy(), 5);
+        session.engine().controls().max_steps = 1;
+        said.extend(decode(&mut session, &greedy(), 4));
+        session.engine().controls().threshold_scale = 1.5;
+        said.extend(decode(&mut session, &greedy(), 9));
+        said
+    };
+    for name in ["tiny-leaky", "tiny-window", "mar-smalltalk"] {
+        assert_eq!(talk(gpu_session(name)), talk(cpu_session(name)), "{name}");
+    }
+}
+
+#[test]
 fn the_ledger_counts_what_the_cpu_counts() {
     let prompt = golden("mar-smalltalk")[0].tokens.clone();
     let count = |mut session: Session| {

@@ -120,7 +120,7 @@ impl Bench {
         }
         for backend in all {
             let mut session = Session::new(engine(Arc::clone(model), backend)?);
-            let name = session.engine().name().to_owned();
+            let name = if backend == Backend::Gpu { "gpu" } else { session.engine().name() }.to_owned();
             let mut row = |what: String, ledger: &Ledger, seconds: f64| {
                 let (speed, operations) = (ledger.tokens as f64 / seconds, ledger.operations());
                 let bytes = (operations.weight_bytes + operations.state_bytes) as f64 / ledger.tokens as f64;
