@@ -21,10 +21,13 @@ pub mod chat;
 pub mod config;
 pub mod cpu;
 pub mod energy;
+pub mod engine;
 pub mod format;
+pub mod gpu;
 pub mod loader;
 pub mod math;
 pub mod model;
+pub mod probe;
 pub mod reply;
 pub mod session;
 #[cfg(not(target_arch = "wasm32"))]

@@ -72,14 +72,17 @@ impl<'a> ReplyStream<'a> {
 
     /// Decodes a token and returns the text that it completes: never half a character, and never part of a stop string.
     /// `None` when the reply has ended.
-    pub fn step(&mut self, session: &mut Session, ledger: &mut Ledger) -> Result<Option<String>, SessionError> {
+    pub async fn step(&mut self, session: &mut Session, ledger: &mut Ledger) -> Result<Option<String>, SessionError> {
         if self.finish_reason.is_some() {
             return Ok(None);
         }
         if self.tokens.len() >= self.options.max_tokens {
             return Ok(Some(self.end(FinishReason::Length)));
         }
-        let token = session.decode(&self.options.sampling, ledger)?;
+        if self.tokens.is_empty() {
+            session.expect(&self.format.generation.eos_token_id, self.options.max_tokens);
+        }
+        let token = session.decode(&self.options.sampling, ledger).await?;
         self.tokens.push(token);
         if self.format.ends(token) {
             return Ok(Some(self.end(FinishReason::Stop)));
@@ -103,11 +106,11 @@ impl<'a> ReplyStream<'a> {
     }
 
     /// The reply as it is now; broken off, if it has not ended. The session keeps its end to come back to.
-    pub fn finish(mut self, session: &mut Session) -> Reply {
+    pub async fn finish(mut self, session: &mut Session) -> Result<Reply, SessionError> {
         self.cancel();
-        session.checkpoint();
+        session.checkpoint().await?;
         let finish_reason = self.finish_reason.unwrap_or(FinishReason::Cancelled);
-        Reply { text: self.text, tokens: self.tokens, finish_reason }
+        Ok(Reply { text: self.text, tokens: self.tokens, finish_reason })
     }
 
     /// Ends it for `reason`, and returns the text that was held back.
@@ -125,7 +128,7 @@ impl<'a> ReplyStream<'a> {
 
 /// Continues a session that holds a prompt. `listen` gets text as it comes, never half a character and never part of a stop
 /// string, and may break it off.
-pub fn reply(
+pub async fn reply(
     session: &mut Session,
     format: &ChatFormat,
     options: &ReplyOptions,
@@ -133,10 +136,10 @@ pub fn reply(
     mut listen: impl FnMut(&str) -> ControlFlow<()>,
 ) -> Result<Reply, SessionError> {
     let mut stream = ReplyStream::new(format, options);
-    while let Some(text) = stream.step(session, ledger)? {
+    while let Some(text) = stream.step(session, ledger).await? {
         if listen(&text).is_break() {
             stream.cancel();
         }
     }
-    Ok(stream.finish(session))
+    stream.finish(session).await
 }

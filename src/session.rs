@@ -2,19 +2,15 @@
 
 use std::ops::ControlFlow;
 
-use crate::config::Site;
-use crate::cpu::{Cpu, Logits, Observer, Sampling, SamplingError, SpikeBatch, sample};
+use crate::cpu::{Sampling, SamplingError};
 use crate::energy::Ledger;
+use crate::engine::{Books, Choice, Engine};
+use crate::gpu::GpuError;
 use crate::model::{State, StateError};
-
-/// Tokens between two looks at whether somebody wants to stop a prefill.
-const PREFILL_CHUNK: usize = 64;
+use crate::probe::{Record, Watch};
 
 /// States that a session keeps to come back to; the oldest goes first.
 const CHECKPOINTS: usize = 16;
-
-/// Tokens that the repetition penalty looks back on.
-const RECENT: usize = 64;
 
 /// Why a session did not do what was asked. It stays usable.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +36,9 @@ pub enum SessionError {
     /// A saved state that is not this model's.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The GPU failed. After [`GpuError::Lost`], [`Session::move_to`] goes on from the last checkpoint.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
 }
 
 /// What a prefill had to do.
@@ -62,23 +61,70 @@ struct Checkpoint {
 /// One conversation with a network.
 #[derive(Debug)]
 pub struct Session {
-    cpu: Cpu,
-    /// The tokens that `cpu.state` has seen.
+    engine: Engine,
+    /// The tokens that the engine's state has seen.
     tokens: Vec<u32>,
-    /// After the last of them; empty before the first.
-    logits: Vec<f32>,
     checkpoints: Vec<Checkpoint>,
+    ends: Vec<u32>,
+    expected: usize,
+    watch: Watch,
+    records: Vec<Record>,
 }
 
 impl Session {
-    /// A new conversation.
-    pub fn new(cpu: Cpu) -> Self {
-        Self { cpu, tokens: Vec::new(), logits: Vec::new(), checkpoints: Vec::new() }
+    /// A new conversation, on a [`crate::cpu::Cpu`] or a [`crate::gpu::Gpu`].
+    pub fn new(engine: impl Into<Engine>) -> Self {
+        Self {
+            engine: engine.into(),
+            tokens: Vec::new(),
+            checkpoints: Vec::new(),
+            ends: Vec::new(),
+            expected: usize::MAX,
+            watch: Watch::default(),
+            records: Vec::new(),
+        }
     }
 
-    /// The network and the state, to look at or to turn its controls.
-    pub fn cpu(&mut self) -> &mut Cpu {
-        &mut self.cpu
+    /// What runs the network, to look at or to turn its controls.
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// Goes on with another engine of the same model: from here, or where this one is lost, from the last checkpoint.
+    /// [`Session::tokens`] says how far that is; a prefill of the whole conversation computes the rest.
+    pub async fn move_to(&mut self, engine: impl Into<Engine>) -> Result<(), SessionError> {
+        let mut engine = engine.into();
+        if engine.sha256() != self.engine.sha256() {
+            return Err(StateError::OtherModel.into());
+        }
+        *engine.controls() = self.engine.controls().clone();
+        let here = self.engine.state().await;
+        self.engine = engine;
+        if let Ok((state, logits)) = here {
+            self.engine.restore(state, logits);
+            return Ok(());
+        }
+        let said = std::mem::take(&mut self.tokens);
+        self.engine.restart();
+        self.go_back_to_share(&said);
+        Ok(())
+    }
+
+    /// What the caller of [`Session::decode`] will stop at: tokens that end the reply, and how many it takes at most. A GPU
+    /// computes no further ahead. The next prefill forgets it.
+    pub fn expect(&mut self, ends: &[u32], tokens: usize) {
+        self.ends = ends.to_vec();
+        self.expected = tokens;
+    }
+
+    /// What is watched from now on; [`Session::take_records`] hands it out.
+    pub fn watch(&mut self, watch: Watch) {
+        self.watch = watch;
+    }
+
+    /// What has been watched since the last call, in the order of its tokens.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
     }
 
     /// The tokens so far.
@@ -88,57 +134,65 @@ impl Session {
 
     /// An empty ledger of this network.
     pub fn ledger(&self) -> Ledger {
-        Ledger::new(&self.cpu.model().config)
+        Ledger::new(self.engine.config())
     }
 
     /// Makes the conversation be `prompt`: goes back to where the two part, if that place is kept, and takes the rest
     /// through the network. What that costs is booked in `ledger`. `progress` gets (tokens there, tokens in all), and may
     /// break it off.
-    pub fn prefill(
+    pub async fn prefill(
         &mut self,
         prompt: &[u32],
         ledger: &mut Ledger,
         mut progress: impl FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Prefilled, SessionError> {
-        let vocab_size = self.cpu.model().config.vocab_size;
+        let vocab_size = self.engine.config().vocab_size;
         if prompt.is_empty() {
             return Err(SessionError::Empty);
         }
         if let Some(&token) = prompt.iter().find(|&&token| token as usize >= vocab_size) {
             return Err(SessionError::UnknownToken { token, vocab_size });
         }
+        self.expect(&[], usize::MAX);
         let reused = self.go_back_to_share(prompt);
-        for chunk in prompt[reused..].chunks(PREFILL_CHUNK) {
+        for chunk in prompt[reused..].chunks(self.engine.chunk()) {
             if progress(self.tokens.len(), prompt.len()).is_break() {
                 return Err(SessionError::Cancelled);
             }
-            self.feed(chunk, ledger);
+            self.feed(chunk, ledger).await?;
         }
         let _ = progress(prompt.len(), prompt.len());
-        self.checkpoint();
+        self.checkpoint().await?;
+        self.engine.hurry();
         Ok(Prefilled { reused, computed: prompt.len() - reused })
     }
 
     /// Chooses the next token and takes it through the network.
-    pub fn decode(&mut self, sampling: &Sampling, ledger: &mut Ledger) -> Result<u32, SessionError> {
+    pub async fn decode(&mut self, sampling: &Sampling, ledger: &mut Ledger) -> Result<u32, SessionError> {
         sampling.check()?;
-        if self.logits.is_empty() {
+        if !self.engine.is_ready() {
             return Err(SessionError::Empty);
         }
-        let recent = &self.tokens[self.tokens.len().saturating_sub(RECENT)..];
-        let token = sample(&mut self.logits, recent, sampling, self.tokens.len() as u64);
-        self.feed(&[token], ledger);
+        let position = self.tokens.len() as u64;
+        let choice = Choice { sampling, recent: &self.tokens, ends: &self.ends, at_most: self.expected };
+        let books = Books { ledger, watch: &self.watch, records: &mut self.records };
+        let token = self.engine.next(choice, books).await?;
+        ledger.token(position);
+        self.expected = self.expected.saturating_sub(1);
+        self.tokens.push(token);
         Ok(token)
     }
 
-    /// Keeps this place, to branch from it later: a prefill of a prompt that begins like this finds it.
-    pub fn checkpoint(&mut self) {
+    /// Keeps this place, to branch from it later: a prefill of a prompt that begins like this finds it. It is kept in main
+    /// memory, so that it outlives a GPU.
+    pub async fn checkpoint(&mut self) -> Result<(), SessionError> {
+        let (state, logits) = self.engine.state().await?;
         self.checkpoints.retain(|kept| kept.tokens != self.tokens);
         if self.checkpoints.len() == CHECKPOINTS {
             self.checkpoints.remove(0);
         }
-        let (state, logits) = (self.cpu.state.clone(), self.logits.clone());
         self.checkpoints.push(Checkpoint { tokens: self.tokens.clone(), state, logits });
+        Ok(())
     }
 
     /// Forgets everything.
@@ -148,18 +202,19 @@ impl Session {
     }
 
     /// The conversation as bytes: its tokens are the caller's to keep.
-    pub fn save(&self) -> Vec<u8> {
-        self.cpu.state.to_bytes(&self.cpu.model().sha256)
+    pub async fn save(&mut self) -> Result<Vec<u8>, SessionError> {
+        let (state, _) = self.engine.state().await?;
+        Ok(state.to_bytes(self.engine.sha256()))
     }
 
     /// Goes on from bytes of [`Session::save`], which had seen `tokens`.
     pub fn load(&mut self, bytes: &[u8], tokens: &[u32]) -> Result<(), SessionError> {
-        let state = State::from_bytes(bytes, self.cpu.model())?;
+        let state = State::parse(bytes, self.engine.config(), self.engine.sha256())?;
         if state.position != tokens.len() as u64 {
             return Err(StateError::Damaged.into());
         }
         self.reset();
-        self.cpu.state = state;
+        self.engine.restore(state, Vec::new());
         self.tokens = tokens.to_vec();
         Ok(())
     }
@@ -167,20 +222,17 @@ impl Session {
     /// Goes to the longest kept place that is a beginning of `prompt`; returns its length.
     fn go_back_to_share(&mut self, prompt: &[u32]) -> usize {
         // Without logits, the prompt's last token must be computed even if its state is there.
-        let fits = |tokens: &[u32], logits: &[f32]| {
-            prompt.starts_with(tokens) && (tokens.len() < prompt.len() || !logits.is_empty())
-        };
-        let here = fits(&self.tokens, &self.logits).then_some(self.tokens.len());
+        let fits = |tokens: &[u32], ready: bool| prompt.starts_with(tokens) && (tokens.len() < prompt.len() || ready);
+        let here = fits(&self.tokens, self.engine.is_ready()).then_some(self.tokens.len());
         let kept = self
             .checkpoints
             .iter()
-            .filter(|kept| fits(&kept.tokens, &kept.logits))
+            .filter(|kept| fits(&kept.tokens, !kept.logits.is_empty()))
             .max_by_key(|kept| kept.tokens.len());
         match kept.cloned() {
             Some(kept) if here.is_none_or(|here| here < kept.tokens.len()) => {
                 self.tokens = kept.tokens;
-                self.cpu.state = kept.state;
-                self.logits = kept.logits;
+                self.engine.restore(kept.state, kept.logits);
             }
             _ if here.is_none() => self.restart(),
             _ => {}
@@ -190,25 +242,17 @@ impl Session {
 
     /// Back to before the first token; kept places stay.
     fn restart(&mut self) {
-        self.cpu.state = State::zero(&self.cpu.model().config);
+        self.engine.restart();
         self.tokens.clear();
-        self.logits.clear();
     }
 
-    fn feed(&mut self, tokens: &[u32], ledger: &mut Ledger) {
+    async fn feed(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<(), SessionError> {
+        let books = Books { ledger, watch: &self.watch, records: &mut self.records };
+        self.engine.feed(tokens, books).await?;
         for offset in 0..tokens.len() {
             ledger.token((self.tokens.len() + offset) as u64);
         }
-        self.cpu.forward(tokens, Logits::Last, &mut self.logits, &mut Bookkeeper(ledger));
         self.tokens.extend_from_slice(tokens);
-    }
-}
-
-/// Books what every site did.
-struct Bookkeeper<'a>(&'a mut Ledger);
-
-impl Observer for Bookkeeper<'_> {
-    fn spikes(&mut self, _: u64, layer: usize, site: Site, _: &[f32], spikes: &SpikeBatch) {
-        self.0.add(layer, site, spikes.activity());
+        Ok(())
     }
 }

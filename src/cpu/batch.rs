@@ -30,6 +30,14 @@ impl SpikeBatch {
         self.ends.push(self.events.len());
     }
 
+    /// Adds a token whose neurons have fired elsewhere: `counts`, `[inputs]`.
+    pub fn push(&mut self, counts: &[i8]) {
+        self.counts.extend_from_slice(counts);
+        let fired = counts.iter().enumerate().filter(|(_, count)| **count != 0);
+        self.events.extend(fired.map(|(j, &count)| Event::new(j, i32::from(count))));
+        self.ends.push(self.events.len());
+    }
+
     /// Tokens in it.
     pub fn tokens(&self) -> usize {
         self.ends.len()

@@ -25,14 +25,21 @@ pub fn fire(
     }
 }
 
-/// The spikes of one neuron at each micro-step, +1, 0 or -1, from the ratio r = I / V: `[T]`.
-pub fn spike_train(r: f32, neuron: Neuron) -> impl Iterator<Item = i32> {
-    let mut h = charge(r, neuron);
+/// The membrane of one neuron before each micro-step's spike, in units of the threshold, and the spike itself, +1, 0 or -1,
+/// from the ratio r = I / V: `[T]` of (h_t, s_t).
+pub fn membrane(r: f32, neuron: Neuron) -> impl Iterator<Item = (f32, i32)> {
+    let mut next = charge(r, neuron);
     (0..neuron.steps).map(move |_| {
+        let h = next;
         let s = i32::from(h >= 1.0) - i32::from(h <= -1.0);
-        h = (h - s as f32) * neuron.leak;
-        s
+        next = (h - s as f32) * neuron.leak;
+        (h, s)
     })
+}
+
+/// The spikes of one neuron at each micro-step: `[T]`.
+pub fn spike_train(r: f32, neuron: Neuron) -> impl Iterator<Item = i32> {
+    membrane(r, neuron).map(|(_, spike)| spike)
 }
 
 /// h_0 = r + precharge · sign(r), with sign(0) = 0.

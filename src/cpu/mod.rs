@@ -18,7 +18,7 @@ mod window_attention;
 pub use batch::SpikeBatch;
 pub use conv1d::conv1d;
 pub use embed::embed;
-pub use fire::{fire, spike_train};
+pub use fire::{fire, membrane, spike_train};
 pub use forward::{Cpu, Logits, Observer};
 pub use kernels::Kernels;
 pub use lm_head::lm_head;

@@ -20,4 +20,5 @@ pub use manifest::{CHUNK_BYTES, FileEntry, Manifest};
 pub use packed::field;
 pub use reader::{Tensor, WeightsReader};
 pub use stream::ModelStream;
+pub(crate) use writer::tensor_bytes;
 pub use writer::{files, weights};

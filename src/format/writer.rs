@@ -37,12 +37,12 @@ pub fn weights(model: &Model) -> Vec<u8> {
     header.resize(header.len().next_multiple_of(8), b' ');
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.append(&mut header);
-    specs.iter().for_each(|spec| file.extend_from_slice(&bytes(model, &spec.name)));
+    specs.iter().for_each(|spec| file.extend_from_slice(&tensor_bytes(model, &spec.name)));
     file
 }
 
 /// The little-endian bytes of a tensor of `tensors(&model.config)`; of another name, none.
-fn bytes<'a>(model: &'a Model, name: &str) -> Cow<'a, [u8]> {
+pub(crate) fn tensor_bytes<'a>(model: &'a Model, name: &str) -> Cow<'a, [u8]> {
     let floats = |values: &[f32]| Cow::Owned(values.iter().flat_map(|x| x.to_le_bytes()).collect());
     match name {
         "embed.weight" => return Cow::Borrowed(&model.embed.data),

@@ -62,6 +62,13 @@ impl State {
         4 * self.parts().map(<[f32]>::len).iter().sum::<usize>()
     }
 
+    /// Bytes of the numbers of a state of `config`.
+    pub fn bytes_of(config: &Config) -> usize {
+        let ring = 2 * config.ring_slots() * config.kv_dim();
+        let conv = (config.d_conv - 1) * config.conv_dim();
+        4 * config.n_layers * (conv + config.d_inner() * config.d_state + ring)
+    }
+
     /// The state as bytes: magic, version, the model's sha-256, position, the numbers, and a sha-256 of all that.
     pub fn to_bytes(&self, model_sha256: &[u8; 32]) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER + self.bytes() + HASH);
@@ -77,6 +84,11 @@ impl State {
 
     /// The state that [`State::to_bytes`] wrote for the same model.
     pub fn from_bytes(bytes: &[u8], model: &Model) -> Result<Self, StateError> {
+        Self::parse(bytes, &model.config, &model.sha256)
+    }
+
+    /// As [`State::from_bytes`], for a model that need not be in main memory.
+    pub fn parse(bytes: &[u8], config: &Config, model_sha256: &[u8; 32]) -> Result<Self, StateError> {
         if bytes.len() < HEADER + HASH || !bytes.starts_with(MAGIC) {
             return Err(StateError::Foreign);
         }
@@ -84,10 +96,10 @@ impl State {
         if version != VERSION {
             return Err(StateError::Version(version));
         }
-        if bytes[12..44] != model.sha256 {
+        if bytes[12..44] != *model_sha256 {
             return Err(StateError::OtherModel);
         }
-        let mut state = Self::zero(&model.config);
+        let mut state = Self::zero(config);
         let (body, hash) = bytes.split_at(bytes.len() - HASH);
         if body.len() != HEADER + state.bytes() || Sha256::digest(body)[..] != *hash {
             return Err(StateError::Damaged);

@@ -49,7 +49,7 @@ struct ChatReply {
 /// `ReplyStats` of `web.d.ts`.
 #[derive(Serialize)]
 struct Stats {
-    backend: &'static str,
+    backend: String,
     prompt_tokens: usize,
     reused_tokens: usize,
     prefill_tokens_per_second: f64,
@@ -82,23 +82,23 @@ pub(super) async fn run(
     }
     let prefilled = Instant::now();
     let mut first = None;
-    while let Some(text) = stream.step(session, &mut during)? {
+    while let Some(text) = stream.step(session, &mut during).await? {
         first.get_or_insert_with(|| start.elapsed());
         if !listener.tell(&Event::Text { text: &text, tokens: stream.tokens() }).await? {
             stream.cancel();
         }
     }
     let decode = prefilled.elapsed().as_secs_f64();
-    let Reply { text, tokens, finish_reason } = stream.finish(session);
+    let Reply { text, tokens, finish_reason } = stream.finish(session).await?;
     to_js(&ChatReply {
         stats: Stats {
-            backend: session.cpu().kernels(),
+            backend: session.engine().name().into(),
             prompt_tokens: prompt.len(),
             reused_tokens: prompt.len().saturating_sub(before.tokens as usize),
             prefill_tokens_per_second: before.tokens as f64 / (prefilled - start).as_secs_f64(),
             decode_tokens_per_second: tokens.len() as f64 / decode,
             time_to_first_token_ms: first.unwrap_or_default().as_secs_f64() * 1e3,
-            state_bytes: session.cpu().state.bytes(),
+            state_bytes: session.engine().state_bytes(),
         },
         ledger: Ledgers { prompt: before.summary(), reply: during.summary() },
         text,
@@ -120,7 +120,7 @@ async fn prefill(
             pieces += 1;
             if pieces > 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let whole = match session.prefill(prompt, ledger, one_piece) {
+        let whole = match session.prefill(prompt, ledger, one_piece).await {
             Ok(_) => true,
             // Not stopped but interrupted: what was computed is kept, and the next call goes on from there.
             Err(SessionError::Cancelled) => false,

@@ -13,7 +13,9 @@ use super::to_js;
 use crate::chat::{ChatFormat, Message};
 use crate::config::Site;
 use crate::cpu::{Cpu, Kernels, Sampling};
+use crate::gpu::{Device, Gpu, GpuError, GpuModel};
 use crate::loader::{Loaded, Loader};
+use crate::model::Model;
 use crate::session::Session;
 
 /// Takes a model's files: `manifest.json` first, if there is one, then the small files, then the weights in pieces.
@@ -50,9 +52,9 @@ impl ModelLoader {
         self,
         #[wasm_bindgen(unchecked_param_type = "Backend")] backend: String,
     ) -> Result<Engine, JsError> {
-        let choice = choose(&backend)?;
         let Loaded { model, chat } = self.0.finish()?;
-        Ok(Engine { session: Session::new(Cpu::new(Arc::new(model), Kernels::best())), format: chat, choice })
+        let (session, choice) = choose(&backend, model).await?;
+        Ok(Engine { session, format: chat, choice })
     }
 }
 
@@ -65,14 +67,35 @@ struct BackendChoice {
 }
 
 /// Every kind of hardware that an engine can run on is chosen here.
-fn choose(backend: &str) -> Result<BackendChoice, JsError> {
-    let cpu = |why| Ok(BackendChoice { device: "cpu", name: format!("the CPU, {}", Kernels::best().name), why });
+async fn choose(backend: &str, model: Model) -> Result<(Session, BackendChoice), JsError> {
     match backend {
-        "cpu" => cpu("the CPU was asked for"),
-        "auto" => cpu("this build has no other backend"),
-        "webgpu" => Err(JsError::new("this build runs on the CPU only; choose the backend cpu or auto")),
+        "cpu" => Ok(on_cpu(model, "the CPU was asked for")),
+        "webgpu" => {
+            let device = Device::open(&model.config).await?;
+            Ok(on_gpu(&device, &model, "WebGPU was asked for").await?)
+        }
+        "auto" => match Device::open(&model.config).await {
+            Ok(device) if !device.is_software() => match on_gpu(&device, &model, "there is a GPU").await {
+                Ok(chosen) => Ok(chosen),
+                Err(_) => Ok(on_cpu(model, "the model does not fit the GPU")),
+            },
+            Ok(_) => Ok(on_cpu(model, "the GPU here is a CPU that plays one")),
+            Err(_) => Ok(on_cpu(model, "there is no GPU that WebGPU may use")),
+        },
         other => Err(JsError::new(&format!("{other:?} is not a backend; choose auto, cpu or webgpu"))),
     }
+}
+
+fn on_cpu(model: Model, why: &'static str) -> (Session, BackendChoice) {
+    let cpu = Cpu::new(Arc::new(model), Kernels::best());
+    let choice = BackendChoice { device: "cpu", name: format!("the CPU, {}", cpu.kernels()), why };
+    (Session::new(cpu), choice)
+}
+
+async fn on_gpu(device: &Device, model: &Model, why: &'static str) -> Result<(Session, BackendChoice), GpuError> {
+    let gpu = Gpu::new(GpuModel::upload(device, model).await?).await?;
+    let choice = BackendChoice { device: "webgpu", name: format!("the GPU, {}", device.name()), why };
+    Ok((Session::new(gpu), choice))
 }
 
 /// A model that is ready, with one conversation.
@@ -97,7 +120,7 @@ struct ModelInfo<'a> {
 /// `Measurement` of `web.d.ts`.
 #[derive(Serialize)]
 struct Measurement {
-    backend: &'static str,
+    backend: String,
     prefill_tokens_per_second: f64,
     decode_tokens_per_second: f64,
     active: f64,
@@ -115,7 +138,7 @@ impl Engine {
     /// The model's name and shape.
     #[wasm_bindgen(unchecked_return_type = "ModelInfo")]
     pub fn info(&mut self) -> Result<JsValue, JsError> {
-        let config = &self.session.cpu().model().config;
+        let config = self.session.engine().config();
         to_js(&ModelInfo {
             name: &config.name,
             vocab_size: config.vocab_size,
@@ -150,20 +173,20 @@ impl Engine {
     #[wasm_bindgen(unchecked_return_type = "Measurement")]
     pub async fn measure(&mut self, prompt: u32, tokens: u32) -> Result<JsValue, JsError> {
         self.session.reset();
-        let vocab_size = self.session.cpu().model().config.vocab_size as u32;
+        let vocab_size = self.session.engine().config().vocab_size as u32;
         let ids: Vec<u32> = (0..prompt).map(|i| (u64::from(i) * 7919 % u64::from(vocab_size)) as u32).collect();
         let (mut prefill, mut decode) = (self.session.ledger(), self.session.ledger());
         let start = Instant::now();
-        self.session.prefill(&ids, &mut prefill, |_, _| ControlFlow::Continue(()))?;
+        self.session.prefill(&ids, &mut prefill, |_, _| ControlFlow::Continue(())).await?;
         let prefilled = Instant::now();
         let mut decoded = Vec::new();
         for _ in 0..tokens {
-            decoded.push(self.session.decode(&Sampling::default(), &mut decode)?);
+            decoded.push(self.session.decode(&Sampling::default(), &mut decode).await?);
         }
         let seconds = prefilled.elapsed().as_secs_f64();
         let sites = (0..decode.layers()).flat_map(|layer| Site::ALL.map(|site| decode.active(layer, site)));
         to_js(&Measurement {
-            backend: self.session.cpu().kernels(),
+            backend: self.session.engine().name().into(),
             prefill_tokens_per_second: f64::from(prompt) / (prefilled - start).as_secs_f64(),
             decode_tokens_per_second: f64::from(tokens) / seconds,
             active: sites.sum::<f64>() / (4 * decode.layers()) as f64,

@@ -45,8 +45,3 @@ test("a model without a tokenizer loads, and says that it cannot chat", async ({
   await say(page, "Hello!");
   await expect(page.getByRole("status")).toContainText("this model has no tokenizer", { ignoreCase: true });
 });
-
-test("a backend that this build lacks gives a sentence", async ({ page }) => {
-  await open(page, "?backend=webgpu");
-  await expect(page.getByRole("status")).toContainText("choose the backend cpu or auto");
-});

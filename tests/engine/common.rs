@@ -1,10 +1,15 @@
 //! What several test files share: where models are, and the golden vectors that the trainer wrote.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 
+use mar::config::Config;
+use mar::cpu::{Cpu, Kernels};
 use mar::format;
+use mar::gpu::{Device, Gpu, GpuModel};
 use mar::model::Model;
+use mar::session::Session;
 use safetensors::SafeTensors;
 
 /// Every model that has golden vectors.
@@ -19,6 +24,37 @@ pub fn directory(name: &str) -> PathBuf {
 /// A model, loaded.
 pub fn model(name: &str) -> Arc<Model> {
     Arc::new(format::open(&directory(name), |_, _| {}).expect("a good model"))
+}
+
+/// The GPU, opened once for all tests.
+pub fn gpu_device(config: &Config) -> Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    let open = || match pollster::block_on(Device::open(config)) {
+        Ok(device) => device,
+        Err(error) => panic!("these tests need a GPU or a software one: {error}"),
+    };
+    DEVICE.get_or_init(open).clone()
+}
+
+/// A model on the GPU, uploaded once for all tests.
+pub fn gpu_model(name: &str) -> Arc<GpuModel> {
+    static MODELS: OnceLock<Mutex<HashMap<String, Arc<GpuModel>>>> = OnceLock::new();
+    let mut models = MODELS.get_or_init(Mutex::default).lock().expect("no test has panicked here");
+    let upload = || {
+        let model = model(name);
+        pollster::block_on(GpuModel::upload(&gpu_device(&model.config), &model)).expect("a model on the GPU")
+    };
+    Arc::clone(models.entry(name.into()).or_insert_with(upload))
+}
+
+/// A conversation on the CPU.
+pub fn cpu_session(name: &str) -> Session {
+    Session::new(Cpu::new(model(name), Kernels::best()))
+}
+
+/// A conversation on the GPU.
+pub fn gpu_session(name: &str) -> Session {
+    Session::new(pollster::block_on(Gpu::new(gpu_model(name))).expect("room for a conversation"))
 }
 
 /// The golden vectors of one prompt (`models/FORMAT.md`, "Golden vectors").

@@ -3,6 +3,7 @@
 mod common;
 mod energy;
 mod golden;
+mod gpu;
 mod loader;
 mod robustness;
 mod session;

@@ -4,26 +4,27 @@ use std::ops::ControlFlow;
 
 use mar::chat::{ChatFiles, ChatFormat, Message};
 use mar::config::Site;
-use mar::cpu::{Cpu, Kernels, Sampling};
+use mar::cpu::Sampling;
 use mar::reply::{FinishReason, ReplyOptions, reply};
 use mar::session::{Prefilled, Session, SessionError};
+use pollster::block_on;
 
-use crate::common::{directory, golden, model};
+use crate::common::{cpu_session, directory, golden, gpu_session, model};
 
-fn session(name: &str) -> Session {
-    Session::new(Cpu::new(model(name), Kernels::best()))
-}
+/// Every test runs on each of them.
+const BACKENDS: [fn(&str) -> Session; 2] = [cpu_session, gpu_session];
 
 fn prefill(session: &mut Session, prompt: &[u32]) -> Prefilled {
     let mut ledger = session.ledger();
-    let prefilled = session.prefill(prompt, &mut ledger, |_, _| ControlFlow::Continue(())).expect("a good prompt");
+    let prefilled =
+        block_on(session.prefill(prompt, &mut ledger, |_, _| ControlFlow::Continue(()))).expect("a good prompt");
     assert_eq!(ledger.tokens, prefilled.computed as u64, "what is reused is not booked");
     prefilled
 }
 
 fn decode(session: &mut Session, count: usize) -> Vec<u32> {
     let mut ledger = session.ledger();
-    (0..count).map(|_| session.decode(&Sampling::default(), &mut ledger).expect("a token")).collect()
+    (0..count).map(|_| block_on(session.decode(&Sampling::default(), &mut ledger)).expect("a token")).collect()
 }
 
 fn format() -> ChatFormat {
@@ -39,75 +40,86 @@ fn options(max_tokens: usize) -> ReplyOptions {
 
 #[test]
 fn a_follow_up_prefills_only_what_is_new() {
-    let mut session = session("tiny-window");
-    assert_eq!(prefill(&mut session, &[1, 2, 3, 4, 5]), Prefilled { reused: 0, computed: 5 });
-    let said = decode(&mut session, 4);
-    let follow_up = [&[1, 2, 3, 4, 5], &said[..], &[6, 7]].concat();
-    assert_eq!(prefill(&mut session, &follow_up), Prefilled { reused: 9, computed: 2 });
-    // The same answer as from the beginning.
-    let mut fresh = self::session("tiny-window");
-    prefill(&mut fresh, &follow_up);
-    assert_eq!(decode(&mut session, 20), decode(&mut fresh, 20));
+    for new_session in BACKENDS {
+        let mut session = new_session("tiny-window");
+        assert_eq!(prefill(&mut session, &[1, 2, 3, 4, 5]), Prefilled { reused: 0, computed: 5 });
+        let said = decode(&mut session, 4);
+        let follow_up = [&[1, 2, 3, 4, 5], &said[..], &[6, 7]].concat();
+        assert_eq!(prefill(&mut session, &follow_up), Prefilled { reused: 9, computed: 2 });
+        // The same answer as from the beginning.
+        let mut fresh = new_session("tiny-window");
+        prefill(&mut fresh, &follow_up);
+        assert_eq!(decode(&mut session, 20), decode(&mut fresh, 20));
+    }
 }
 
 #[test]
 fn branches_go_on_from_where_they_part() {
-    let mut session = session("tiny-window");
-    prefill(&mut session, &[1, 2, 3]);
-    let first = decode(&mut session, 10);
-    // Regenerate: the prompt's end was kept.
-    assert_eq!(prefill(&mut session, &[1, 2, 3]), Prefilled { reused: 3, computed: 0 });
-    assert_eq!(decode(&mut session, 10), first);
-    // Edit: parts after the prompt's end, and back again.
-    assert_eq!(prefill(&mut session, &[1, 2, 3, 9, 9]), Prefilled { reused: 3, computed: 2 });
-    decode(&mut session, 3);
-    assert_eq!(prefill(&mut session, &[1, 2, 3]).computed, 0);
-    assert_eq!(decode(&mut session, 10), first);
-    // Another beginning shares nothing.
-    assert_eq!(prefill(&mut session, &[2, 2, 3]), Prefilled { reused: 0, computed: 3 });
+    for new_session in BACKENDS {
+        let mut session = new_session("tiny-window");
+        prefill(&mut session, &[1, 2, 3]);
+        let first = decode(&mut session, 10);
+        // Regenerate: the prompt's end was kept.
+        assert_eq!(prefill(&mut session, &[1, 2, 3]), Prefilled { reused: 3, computed: 0 });
+        assert_eq!(decode(&mut session, 10), first);
+        // Edit: parts after the prompt's end, and back again.
+        assert_eq!(prefill(&mut session, &[1, 2, 3, 9, 9]), Prefilled { reused: 3, computed: 2 });
+        decode(&mut session, 3);
+        assert_eq!(prefill(&mut session, &[1, 2, 3]).computed, 0);
+        assert_eq!(decode(&mut session, 10), first);
+        // Another beginning shares nothing.
+        assert_eq!(prefill(&mut session, &[2, 2, 3]), Prefilled { reused: 0, computed: 3 });
+    }
 }
 
 #[test]
 fn saved_sessions_go_on() {
-    let mut session = session("mar-smalltalk");
-    prefill(&mut session, &golden("mar-smalltalk")[0].tokens);
-    decode(&mut session, 5);
-    let (bytes, tokens) = (session.save(), session.tokens().to_vec());
-    let mut other = self::session("mar-smalltalk");
-    other.load(&bytes, &tokens).expect("its own state");
-    let next = [&tokens[..], &[7, 8]].concat();
-    assert_eq!(prefill(&mut other, &next), Prefilled { reused: tokens.len(), computed: 2 });
-    prefill(&mut session, &next);
-    assert_eq!(decode(&mut other, 20), decode(&mut session, 20));
-    assert!(matches!(other.load(&bytes, &tokens[1..]), Err(SessionError::State(_))));
-    assert!(matches!(other.load(b"nonsense", &tokens), Err(SessionError::State(_))));
+    for new_session in BACKENDS {
+        let mut session = new_session("mar-smalltalk");
+        prefill(&mut session, &golden("mar-smalltalk")[0].tokens);
+        decode(&mut session, 5);
+        let (bytes, tokens) = (block_on(session.save()).expect("bytes"), session.tokens().to_vec());
+        let mut other = new_session("mar-smalltalk");
+        other.load(&bytes, &tokens).expect("its own state");
+        let next = [&tokens[..], &[7, 8]].concat();
+        assert_eq!(prefill(&mut other, &next), Prefilled { reused: tokens.len(), computed: 2 });
+        prefill(&mut session, &next);
+        assert_eq!(decode(&mut other, 20), decode(&mut session, 20));
+        assert!(matches!(other.load(&bytes, &tokens[1..]), Err(SessionError::State(_))));
+        assert!(matches!(other.load(b"nonsense", &tokens), Err(SessionError::State(_))));
+    }
 }
 
 #[test]
 fn bad_requests_leave_the_session_usable() {
-    let mut session = session("tiny-odd");
-    let mut ledger = session.ledger();
-    let go = |_, _| ControlFlow::Continue(());
-    assert!(matches!(session.decode(&Sampling::default(), &mut ledger), Err(SessionError::Empty)));
-    assert!(matches!(session.prefill(&[], &mut ledger, go), Err(SessionError::Empty)));
-    let error = session.prefill(&[0, u32::MAX], &mut ledger, go).expect_err("unknown").to_string();
-    assert!(error.starts_with("token 4294967295 is not in the vocabulary"), "{error}");
-    prefill(&mut session, &[0, 1]);
-    let bad = Sampling { temperature: f32::NAN, ..Sampling::default() };
-    assert!(matches!(session.decode(&bad, &mut ledger), Err(SessionError::Sampling(_))));
-    decode(&mut session, 1);
+    for new_session in BACKENDS {
+        let mut session = new_session("tiny-odd");
+        let mut ledger = session.ledger();
+        let go = |_, _| ControlFlow::Continue(());
+        assert!(matches!(block_on(session.decode(&Sampling::default(), &mut ledger)), Err(SessionError::Empty)));
+        assert!(matches!(block_on(session.prefill(&[], &mut ledger, go)), Err(SessionError::Empty)));
+        let error = block_on(session.prefill(&[0, u32::MAX], &mut ledger, go)).expect_err("unknown").to_string();
+        assert!(error.starts_with("token 4294967295 is not in the vocabulary"), "{error}");
+        prefill(&mut session, &[0, 1]);
+        let bad = Sampling { temperature: f32::NAN, ..Sampling::default() };
+        assert!(matches!(block_on(session.decode(&bad, &mut ledger)), Err(SessionError::Sampling(_))));
+        decode(&mut session, 1);
+    }
 }
 
 #[test]
 fn a_prefill_can_be_broken_off_and_goes_on() {
-    let mut session = session("tiny-odd");
-    let prompt: Vec<u32> = (0..500).map(|i| i % 7).collect();
-    let mut ledger = session.ledger();
-    let stop_half_way = |done, all| if 2 * done >= all { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    assert!(matches!(session.prefill(&prompt, &mut ledger, stop_half_way), Err(SessionError::Cancelled)));
-    let done = session.tokens().len();
-    assert!((250..500).contains(&done));
-    assert_eq!(prefill(&mut session, &prompt), Prefilled { reused: done, computed: 500 - done });
+    for new_session in BACKENDS {
+        let mut session = new_session("tiny-odd");
+        let prompt: Vec<u32> = (0..500).map(|i| i % 7).collect();
+        let mut ledger = session.ledger();
+        let stop_half_way =
+            |done, all| if 2 * done >= all { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        assert!(matches!(block_on(session.prefill(&prompt, &mut ledger, stop_half_way)), Err(SessionError::Cancelled)));
+        let done = session.tokens().len();
+        assert!((250..500).contains(&done));
+        assert_eq!(prefill(&mut session, &prompt), Prefilled { reused: done, computed: 500 - done });
+    }
 }
 
 #[test]
@@ -128,32 +140,34 @@ fn chats_become_the_trainers_tokens() {
 
 #[test]
 fn replies_end_for_a_reason() {
-    let format = format();
-    let prompt = format.encode(&[Message::user("Hello!")], true).expect("tokens");
-    let answer = |options: &ReplyOptions, cancel_after: usize| {
-        let mut session = session("mar-smalltalk");
-        prefill(&mut session, &prompt);
-        let (mut heard, mut ledger) = (String::new(), session.ledger());
-        let reply = reply(&mut session, &format, options, &mut ledger, |text| {
-            heard.push_str(text);
-            if heard.len() > cancel_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .expect("a reply");
-        assert_eq!(heard, reply.text);
-        assert_eq!(ledger.tokens, reply.tokens.len() as u64);
-        reply
-    };
-    let whole = answer(&options(100), usize::MAX);
-    assert_eq!(whole.finish_reason, FinishReason::Stop);
-    assert!(whole.text.len() > 8 && !whole.text.contains("<|"), "{}", whole.text);
-    let short = answer(&options(3), usize::MAX);
-    assert_eq!((short.finish_reason, short.tokens.len()), (FinishReason::Length, 3));
-    let cut = whole.text.char_indices().nth(6).expect("a seventh character").0;
-    let stop = ReplyOptions { stop: vec![whole.text[cut..].chars().take(2).collect()], ..options(100) };
-    let stopped = answer(&stop, usize::MAX);
-    assert_eq!(stopped.finish_reason, FinishReason::Stop);
-    assert!(whole.text.starts_with(&stopped.text) && stopped.text.len() <= cut);
-    assert_eq!(answer(&options(100), 3).finish_reason, FinishReason::Cancelled);
+    for new_session in BACKENDS {
+        let format = format();
+        let prompt = format.encode(&[Message::user("Hello!")], true).expect("tokens");
+        let answer = |options: &ReplyOptions, cancel_after: usize| {
+            let mut session = new_session("mar-smalltalk");
+            prefill(&mut session, &prompt);
+            let (mut heard, mut ledger) = (String::new(), session.ledger());
+            let listen = |text: &str| {
+                heard.push_str(text);
+                if heard.len() > cancel_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let reply = block_on(reply(&mut session, &format, options, &mut ledger, listen)).expect("a reply");
+            assert_eq!(heard, reply.text);
+            assert_eq!(ledger.tokens, reply.tokens.len() as u64);
+            reply
+        };
+        let whole = answer(&options(100), usize::MAX);
+        assert_eq!(whole.finish_reason, FinishReason::Stop);
+        assert!(whole.text.len() > 8 && !whole.text.contains("<|"), "{}", whole.text);
+        let short = answer(&options(3), usize::MAX);
+        assert_eq!((short.finish_reason, short.tokens.len()), (FinishReason::Length, 3));
+        let cut = whole.text.char_indices().nth(6).expect("a seventh character").0;
+        let stop = ReplyOptions { stop: vec![whole.text[cut..].chars().take(2).collect()], ..options(100) };
+        let stopped = answer(&stop, usize::MAX);
+        assert_eq!(stopped.finish_reason, FinishReason::Stop);
+        assert!(whole.text.starts_with(&stopped.text) && stopped.text.len() <= cut);
+        assert_eq!(answer(&options(100), 3).finish_reason, FinishReason::Cancelled);
+    }
 }
 
 #[test]
@@ -180,34 +194,36 @@ fn text_is_never_half_a_character() {
 
 #[test]
 fn controls_change_spikes_and_default_to_the_model() {
-    let mut session = session("mar-smalltalk");
-    let config = model("mar-smalltalk").config.clone();
-    let prompt = golden("mar-smalltalk")[0].tokens.clone();
-    let spikes = |session: &mut Session| {
-        session.reset();
-        let mut ledger = session.ledger();
-        session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(())).expect("a good prompt");
-        (ledger.spikes(), ledger)
-    };
-    let plain = spikes(&mut session).0;
-    session.cpu().controls.threshold_scale = 1.5;
-    assert!(spikes(&mut session).0 < plain);
-    session.cpu().controls.threshold_scale = 1.0;
-    session.cpu().controls.max_steps = 1;
-    let (fewer, ledger) = spikes(&mut session);
-    assert!(fewer < plain);
-    let first = ledger.activity(0, Site::InProj);
-    assert_eq!(first.fired, first.spikes(), "with one micro-step, who fires fires once");
-    session.cpu().controls.max_steps = 127;
-    assert_eq!(spikes(&mut session).0, plain);
-    for neuron in 0..config.d_model {
-        session.cpu().controls.mute(&config, 1, Site::GateUp, neuron, true);
+    for new_session in BACKENDS {
+        let mut session = new_session("mar-smalltalk");
+        let config = model("mar-smalltalk").config.clone();
+        let prompt = golden("mar-smalltalk")[0].tokens.clone();
+        let spikes = |session: &mut Session| {
+            session.reset();
+            let mut ledger = session.ledger();
+            block_on(session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(()))).expect("a good prompt");
+            (ledger.spikes(), ledger)
+        };
+        let plain = spikes(&mut session).0;
+        session.engine().controls().threshold_scale = 1.5;
+        assert!(spikes(&mut session).0 < plain);
+        session.engine().controls().threshold_scale = 1.0;
+        session.engine().controls().max_steps = 1;
+        let (fewer, ledger) = spikes(&mut session);
+        assert!(fewer < plain);
+        let first = ledger.activity(0, Site::InProj);
+        assert_eq!(first.fired, first.spikes(), "with one micro-step, who fires fires once");
+        session.engine().controls().max_steps = 127;
+        assert_eq!(spikes(&mut session).0, plain);
+        for neuron in 0..config.d_model {
+            session.engine().controls().mute(&config, 1, Site::GateUp, neuron, true);
+        }
+        session.engine().controls().mute(&config, 99, Site::GateUp, 0, true);
+        session.engine().controls().mute(&config, 1, Site::GateUp, 99_999, true);
+        let (_, ledger) = spikes(&mut session);
+        assert_eq!(ledger.activity(1, Site::GateUp).fired, 0);
+        assert!(ledger.activity(2, Site::GateUp).fired > 0);
+        session.engine().controls().unmute_all();
+        assert_eq!(spikes(&mut session).0, plain);
     }
-    session.cpu().controls.mute(&config, 99, Site::GateUp, 0, true);
-    session.cpu().controls.mute(&config, 1, Site::GateUp, 99_999, true);
-    let (_, ledger) = spikes(&mut session);
-    assert_eq!(ledger.activity(1, Site::GateUp).fired, 0);
-    assert!(ledger.activity(2, Site::GateUp).fired > 0);
-    session.cpu().controls.unmute_all();
-    assert_eq!(spikes(&mut session).0, plain);
 }

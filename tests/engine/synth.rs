@@ -8,6 +8,7 @@ use mar::config::Site;
 use mar::cpu::{Cpu, Kernels};
 use mar::session::Session;
 use mar::{format, synth};
+use pollster::block_on;
 
 #[test]
 fn a_written_model_is_the_model() {
@@ -29,7 +30,7 @@ fn neurons_fire_as_asked() {
         let mut session = Session::new(Cpu::new(Arc::new(model), Kernels::best()));
         let mut ledger = session.ledger();
         let prompt: Vec<u32> = (0..100).map(|i| i * 5).collect();
-        session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(())).expect("a good prompt");
+        block_on(session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(()))).expect("a good prompt");
         for site in Site::ALL {
             let mean =
                 (0..config.n_layers).map(|layer| ledger.active(layer, site)).sum::<f64>() / config.n_layers as f64;

@@ -8,14 +8,16 @@ use std::time::Instant;
 
 use clap::Args;
 use mar::config::{Config, Site};
-use mar::cpu::{Cpu, Kernels, Sampling};
+use mar::cpu::{Kernels, Sampling};
 use mar::energy::Ledger;
 use mar::model::{Matrix, Model};
 use mar::session::Session;
 use mar::{format, synth};
+use pollster::block_on;
 use serde::Serialize;
 
 use crate::Failure;
+use crate::load::{Backend, engine};
 
 /// `mar bench`
 #[derive(Debug, Args)]
@@ -37,6 +39,9 @@ pub struct Bench {
     /// Time the readable kernels too
     #[arg(long)]
     reference: bool,
+    /// Time the GPU too, or a software one
+    #[arg(long)]
+    gpu: bool,
     /// Print one JSON list instead of a table
     #[arg(long)]
     json: bool,
@@ -46,7 +51,7 @@ pub struct Bench {
 #[derive(Debug, Serialize)]
 struct Row {
     name: String,
-    backend: &'static str,
+    backend: String,
     /// Neurons that fire at least once, as a share; spikes per neuron and micro-step are in `firing_rate`.
     active: f64,
     firing_rate: f64,
@@ -106,12 +111,17 @@ impl Bench {
     }
 
     fn time(&self, model: &Arc<Model>, bandwidth: f64, add: &mut impl FnMut(Row)) -> Result<(), Failure> {
-        let mut all = vec![Kernels::best()];
+        let mut all = vec![Backend::Cpu];
         if self.reference {
-            all.insert(0, Kernels::REFERENCE);
+            all.insert(0, Backend::Reference);
         }
-        for kernels in all {
-            let mut row = |name: String, ledger: &Ledger, seconds: f64| {
+        if self.gpu {
+            all.push(Backend::Gpu);
+        }
+        for backend in all {
+            let mut session = Session::new(engine(Arc::clone(model), backend)?);
+            let name = if backend == Backend::Gpu { "gpu" } else { session.engine().name() }.to_owned();
+            let mut row = |what: String, ledger: &Ledger, seconds: f64| {
                 let (speed, operations) = (ledger.tokens as f64 / seconds, ledger.operations());
                 let bytes = (operations.weight_bytes + operations.state_bytes) as f64 / ledger.tokens as f64;
                 let config = &model.config;
@@ -120,8 +130,8 @@ impl Bench {
                     sum / (4 * config.n_layers) as f64
                 };
                 add(Row {
-                    name,
-                    backend: kernels.name,
+                    name: what,
+                    backend: name.clone(),
                     active: mean(&|l, s| ledger.active(l, s)),
                     firing_rate: mean(&|l, s| ledger.firing_rate(l, s)),
                     tokens_per_second: speed,
@@ -129,17 +139,17 @@ impl Bench {
                     bandwidth_fraction: bytes * speed / bandwidth,
                 });
             };
-            let mut session = Session::new(Cpu::new(Arc::clone(model), kernels));
             for &length in &self.prompts {
                 let prompt: Vec<u32> = (0..length).map(|i| (i * 7919 % model.config.vocab_size) as u32).collect();
                 session.reset();
                 let (mut ledger, start) = (session.ledger(), Instant::now());
-                session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(()))?;
+                block_on(session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(())))?;
                 row(format!("prefill {length}"), &ledger, start.elapsed().as_secs_f64());
             }
             let (mut ledger, start) = (session.ledger(), Instant::now());
+            session.expect(&[], self.tokens);
             for _ in 0..self.tokens {
-                session.decode(&Sampling::default(), &mut ledger)?;
+                block_on(session.decode(&Sampling::default(), &mut ledger))?;
             }
             row("decode".into(), &ledger, start.elapsed().as_secs_f64());
         }
@@ -171,7 +181,7 @@ fn dense_row(config: &Config, bandwidth: f64, tokens: usize) -> Row {
     let bytes: usize = weights.iter().map(|(_, weight)| weight.data.len()).sum();
     Row {
         name: "dense matvecs".into(),
-        backend: kernels.name,
+        backend: kernels.name.into(),
         active: 1.0,
         firing_rate: 1.0,
         tokens_per_second: speed,

@@ -8,6 +8,7 @@ use clap::Args;
 use mar::chat::{Message, Role};
 use mar::reply::{ReplyOptions, reply};
 use mar::session::Session;
+use pollster::block_on;
 
 use crate::Failure;
 use crate::load::{ModelArguments, SamplingArguments};
@@ -30,14 +31,14 @@ pub struct Chat {
 impl Chat {
     /// Reads turns from standard input until it ends.
     pub fn run(&self) -> Result<(), Failure> {
-        let cpu = self.model.load()?;
-        let format = self.model.chat_format(cpu.model().config.vocab_size)?;
+        let engine = self.model.load()?;
+        let format = self.model.chat_format(engine.config().vocab_size)?;
         let mut options = ReplyOptions {
             sampling: self.sampling.sampling(&format)?,
             max_tokens: self.sampling.max_tokens(&format),
             stop: self.sampling.stop.clone(),
         };
-        let mut session = Session::new(cpu);
+        let mut session = Session::new(engine);
         let mut messages: Vec<Message> = Vec::new();
         messages.extend(self.system.as_ref().map(|s| Message { role: Role::System, content: s.clone() }));
         let (input, person) = (io::stdin(), io::stdin().is_terminal());
@@ -61,10 +62,11 @@ impl Chat {
             }
             messages.push(Message::user(line));
             let mut ledger = session.ledger();
-            session.prefill(&format.encode(&messages, true)?, &mut ledger, |_, _| ControlFlow::Continue(()))?;
+            let prompt_tokens = format.encode(&messages, true)?;
+            block_on(session.prefill(&prompt_tokens, &mut ledger, |_, _| ControlFlow::Continue(())))?;
             let (prompt, start) = (ledger.clone(), Instant::now());
             let mut broken = None;
-            let reply = reply(&mut session, &format, &options, &mut ledger, |text| {
+            let listen = |text: &str| {
                 let mut out = io::stdout().lock();
                 match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
                     Ok(()) => ControlFlow::Continue(()),
@@ -73,7 +75,8 @@ impl Chat {
                         ControlFlow::Break(())
                     }
                 }
-            })?;
+            };
+            let reply = block_on(reply(&mut session, &format, &options, &mut ledger, listen))?;
             if let Some(error) = broken {
                 return Err(error.into());
             }

@@ -8,9 +8,9 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use mar::chat::{ChatFormat, Message, Role};
 use mar::config::Site;
-use mar::cpu::{Cpu, Logits, Observer, SpikeBatch};
 use mar::energy::Ledger;
-use mar::model::State;
+use mar::engine::Engine;
+use pollster::block_on;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -51,19 +51,11 @@ struct Sums {
     bytes: u64,
 }
 
-struct Bookkeeper<'a>(&'a mut Ledger);
-
-impl Observer for Bookkeeper<'_> {
-    fn spikes(&mut self, _: u64, layer: usize, site: Site, _: &[f32], spikes: &SpikeBatch) {
-        self.0.add(layer, site, spikes.activity());
-    }
-}
-
 impl Eval {
     /// Prints the figures.
     pub fn run(&self) -> Result<(), Failure> {
-        let mut cpu = self.model.load()?;
-        let config = cpu.model().config.clone();
+        let mut engine = self.model.load()?;
+        let config = engine.config().clone();
         let format = self.model.chat_format(config.vocab_size)?;
         let file = File::open(&self.file).map_err(|e| format!("cannot read {}: {e}", self.file.display()))?;
         let lines: Vec<String> =
@@ -77,7 +69,7 @@ impl Eval {
         for (number, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let record = serde_json::from_str(line)
                 .map_err(|e| format!("{}, line {}: not a chat or text: {e}", self.file.display(), number + 1))?;
-            self.record(&mut cpu, &format, &record, &mut sums, &mut ledger)?;
+            self.record(&mut engine, &format, &record, &mut sums, &mut ledger)?;
             bar.inc(1);
         }
         bar.finish_and_clear();
@@ -91,7 +83,7 @@ impl Eval {
     /// One record, from an empty state: every token but the first is predicted.
     fn record(
         &self,
-        cpu: &mut Cpu,
+        engine: &mut Engine,
         format: &ChatFormat,
         record: &Record,
         sums: &mut Sums,
@@ -116,14 +108,9 @@ impl Eval {
             }
         }
         tokens.truncate(self.max_tokens);
-        cpu.state = State::zero(&cpu.model().config);
-        let vocab_size = cpu.model().config.vocab_size;
+        let vocab_size = engine.config().vocab_size;
         let Some(inputs) = tokens.len().checked_sub(1) else { return Ok(()) };
-        for position in 0..inputs {
-            ledger.token(position as u64);
-        }
-        let mut logits = Vec::new();
-        cpu.forward(&tokens[..inputs], Logits::All, &mut logits, &mut Bookkeeper(ledger));
+        let logits = block_on(engine.evaluate(&tokens[..inputs], ledger))?;
         for (at, logits) in logits.chunks_exact(vocab_size).enumerate() {
             let loss = nats(logits, tokens[at + 1] as usize);
             sums.loss += loss;

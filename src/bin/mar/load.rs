@@ -8,19 +8,25 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use mar::chat::{ChatFiles, ChatFormat};
 use mar::cpu::{Cpu, Kernels, Sampling};
+use mar::engine::Engine;
 use mar::format::{self, ModelFile};
+use mar::gpu::{Device, Gpu, GpuError, GpuModel};
+use mar::model::Model;
+use pollster::block_on;
 
 use crate::Failure;
 
 /// Which code runs the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
-    /// The fastest there is.
+    /// A GPU where there is one, else the fast kernels of this CPU.
     Auto,
     /// The readable kernels.
     Reference,
     /// The fast kernels of this CPU.
     Cpu,
+    /// The GPU, or a software one.
+    Gpu,
 }
 
 /// The model and how it runs.
@@ -40,8 +46,8 @@ pub struct ModelArguments {
 }
 
 impl ModelArguments {
-    /// Loads the model, with a progress bar where somebody looks.
-    pub fn load(&self) -> Result<Cpu, Failure> {
+    /// Loads the model, with a progress bar where somebody looks, and says on standard error what runs it.
+    pub fn load(&self) -> Result<Engine, Failure> {
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         bar.set_style(ProgressStyle::with_template("loading {bar:30} {bytes}/{total_bytes} {bytes_per_sec}")?);
         let model = format::open(&self.model, |read, size| {
@@ -49,20 +55,37 @@ impl ModelArguments {
             bar.set_position(read);
         })?;
         bar.finish_and_clear();
-        let kernels = match self.backend {
-            Backend::Reference => Kernels::REFERENCE,
-            Backend::Auto | Backend::Cpu => Kernels::best(),
-        };
-        let mut cpu = Cpu::new(Arc::new(model), kernels);
-        cpu.controls.threshold_scale = self.threshold_scale;
-        cpu.controls.max_steps = self.max_steps;
-        Ok(cpu)
+        let mut engine = engine(Arc::new(model), self.backend)?;
+        eprintln!("running on {}: {}", if engine.gpu().is_some() { "the GPU" } else { "the CPU" }, engine.name());
+        let controls = engine.controls();
+        controls.threshold_scale = self.threshold_scale;
+        controls.max_steps = self.max_steps;
+        Ok(engine)
     }
 
     /// The model's tokenizer and template.
     pub fn chat_format(&self, vocab_size: usize) -> Result<ChatFormat, Failure> {
         chat_format(&self.model, vocab_size)
     }
+}
+
+/// A fresh conversation with `model` on the backend asked for.
+pub fn engine(model: Arc<Model>, backend: Backend) -> Result<Engine, Failure> {
+    let cpu = |kernels| Ok(Cpu::new(Arc::clone(&model), kernels).into());
+    match backend {
+        Backend::Reference => cpu(Kernels::REFERENCE),
+        Backend::Cpu => cpu(Kernels::best()),
+        Backend::Gpu => Ok(gpu(&block_on(Device::open(&model.config))?, &model)?.into()),
+        Backend::Auto => match block_on(Device::open(&model.config)) {
+            // A CPU that plays a GPU is slower than the CPU.
+            Ok(device) if !device.is_software() => Ok(gpu(&device, &model)?.into()),
+            _ => cpu(Kernels::best()),
+        },
+    }
+}
+
+fn gpu(device: &Device, model: &Model) -> Result<Gpu, GpuError> {
+    block_on(async { Gpu::new(GpuModel::upload(device, model).await?).await })
 }
 
 fn chat_format(directory: &Path, vocab_size: usize) -> Result<ChatFormat, Failure> {

@@ -1,0 +1,45 @@
+//! Why the GPU did not do what was asked, as sentences for a person.
+
+/// A failure of the GPU backend. After [`GpuError::Lost`] the device is gone for good; a session goes on from its last
+/// checkpoint on another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GpuError {
+    /// No adapter at all.
+    #[error(
+        "no GPU was found ({0}); use the CPU backend, or install a Vulkan driver \
+         (Debian: apt-get install mesa-vulkan-drivers libvulkan1, which also runs without a GPU)"
+    )]
+    NoAdapter(String),
+    /// An adapter that cannot run the kernels.
+    #[error("the GPU {adapter} offers {available} {limit}, and this needs {needed}; use the CPU backend")]
+    TooSmall {
+        /// The adapter's name.
+        adapter: String,
+        /// Which of its limits.
+        limit: &'static str,
+        /// What the model needs of it.
+        needed: u64,
+        /// What the adapter has.
+        available: u64,
+    },
+    /// The driver refused the device.
+    #[error("the GPU's driver refused to open it: {0}")]
+    Refused(String),
+    /// Not enough memory.
+    #[error(
+        "the GPU is out of memory: {what} did not fit ({bytes} bytes asked for); use the CPU backend or a smaller model"
+    )]
+    OutOfMemory {
+        /// What was being allocated.
+        what: String,
+        /// Bytes asked for.
+        bytes: u64,
+    },
+    /// The device is gone: unplugged, reset by its driver, or destroyed.
+    #[error("the GPU was lost ({0}); the conversation goes on from its last checkpoint on another backend")]
+    Lost(String),
+    /// A mistake in this program that the driver has caught.
+    #[error("the GPU's driver found a fault in the program: {0}")]
+    Fault(String),
+}
