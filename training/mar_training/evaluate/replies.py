@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenizers import Tokenizer
 
 from mar_training.config import ModelConfig
-from mar_training.data.tokenizer import END, SAMPLING, encode_prompt
+from mar_training.data.tokenizer import SAMPLING, encode_prompt, end_token
 from mar_training.decode import generate
 
 PROMPTS = (
@@ -44,7 +44,7 @@ def answer(params, config: ModelConfig, tokenizer: Tokenizer, chats: list[list[d
         params,
         config,
         [encode_prompt(tokenizer, chat) for chat in chats],
-        end=tokenizer.token_to_id(END),
+        end=end_token(tokenizer),
         max_new=SAMPLING["max_new_tokens"],
         temperature=SAMPLING["temperature"],
         top_p=SAMPLING["top_p"],
