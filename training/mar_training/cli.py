@@ -48,17 +48,12 @@ def _data(commands) -> None:
 
 
 def _teacher(commands) -> None:
-    teacher = commands.add_parser("teacher", help="a pretrained Llama: import it, talk to it, let it write data")
+    teacher = commands.add_parser("teacher", help="a pretrained Llama: import it, let it write data")
     actions = teacher.add_subparsers(dest="action", required=True, metavar="ACTION")
     read = actions.add_parser("import", help="GGUF to float weights and tokenizer, in Hugging Face's layout")
     read.add_argument("gguf", type=Path, metavar="GGUF")
     read.add_argument("--out", type=Path, required=True, metavar="DIR")
     read.set_defaults(run=_run_teacher_import)
-    ask = actions.add_parser("ask", help="greedy answers to questions")
-    ask.add_argument("teacher", type=Path, metavar="DIR")
-    ask.add_argument("questions", nargs="+", metavar="TEXT")
-    ask.add_argument("--max-new", type=int, default=64)
-    ask.set_defaults(run=_run_teacher_ask)
     write = actions.add_parser("generate", help="chats that the teacher writes, as JSON lines")
     write.add_argument("teacher", type=Path, metavar="DIR")
     write.add_argument("--out", type=Path, required=True, metavar="JSONL", help="appended to")
@@ -144,6 +139,12 @@ def _measure(commands) -> None:
     chat.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json (default: the network's)")
     chat.add_argument("--seed", type=int, default=0)
     chat.set_defaults(run=_run_chat)
+    ask = commands.add_parser("ask", help="greedy answers to questions, each its own chat")
+    ask.add_argument("network", type=Path, metavar="NETWORK", help="run, checkpoint, model directory or Llama")
+    ask.add_argument("questions", nargs="+", metavar="TEXT")
+    ask.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json (default: the network's)")
+    ask.add_argument("--max-new", type=int, default=64)
+    ask.set_defaults(run=_run_ask)
     plot = commands.add_parser("plot", help="draw the course of runs, or what sparsity costs")
     plot.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     plot.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png or .svg")
@@ -196,18 +197,6 @@ def _run_teacher_import(args) -> None:
     params, config, tokenizer = read_gguf(args.gguf)
     save_teacher(params, config, tokenizer, args.out)
     print(f"wrote {args.out}: {config}")
-
-
-def _run_teacher_ask(args) -> None:
-    from mar_training.data.tokenizer import encode_prompt, end_token
-    from mar_training.teacher.decode import continue_prompts
-    from mar_training.teacher.store import load_teacher
-
-    params, config, tokenizer = load_teacher(args.teacher)
-    prompts = [encode_prompt(tokenizer, [{"role": "user", "content": text}]) for text in args.questions]
-    answers = continue_prompts(params, config, prompts, ends=(end_token(tokenizer),), max_new=args.max_new)
-    for question, (tokens, _) in zip(args.questions, answers, strict=True):
-        print(f"{question} -> {tokenizer.decode(tokens)}")
 
 
 def _run_teacher_generate(args) -> None:
@@ -311,6 +300,19 @@ def _run_chat(args) -> None:
         reply = answer(params, config, tokenizer, [chat], seed=args.seed + len(chat))[0]
         chat.append({"role": "assistant", "content": reply})
         print(f"mar: {reply}")
+
+
+def _run_ask(args) -> None:
+    from mar_training.data.tokenizer import load_tokenizer
+    from mar_training.evaluate.replies import greedy_answers
+    from mar_training.evaluate.report import load_network
+
+    params, config = load_network(args.network)
+    tokenizer = load_tokenizer(args.tokenizer or args.network / "tokenizer.json")
+    chats = [[{"role": "user", "content": text}] for text in args.questions]
+    answers = greedy_answers(params, config, tokenizer, chats, max_new=args.max_new)
+    for question, reply in zip(args.questions, answers, strict=True):
+        print(f"{question} -> {reply}")
 
 
 def _run_plot(args) -> None:

@@ -65,8 +65,8 @@ def rms_norm(x: jax.Array, weight: jax.Array, eps: float, groups: int = 1) -> ja
 def project(current, layer: Params, site: str, config: ModelConfig, dtype=jnp.float32, spiking=None):
     """One spike site and its projection: current I [..., inputs] to (y [..., outputs], counts or None, fires or None).
 
-    Spiking, y = (c · q)·s: q are the integers of W with the threshold folded in, so the sum over neurons is exact. While
-    weights are floats y = (c·V) · W, which spares a pass over the weights.
+    Spiking, y = (c · q)·s: q are the integers of W with the threshold folded in, so the sum over neurons is exact.
+    While weights are floats y = (c·V) · W, which spares a pass over the weights.
     `spiking` below 1 lets only that share of the counts through, and the current itself, I / V, for the rest.
     """
     if config.neuron == "dense":

@@ -183,6 +183,22 @@ class TestRuns:
         assert result["teacher_loss"] == pytest.approx(result["val_loss"])
 
 
+def test_the_untrained_hybrid_answers_as_its_teacher(llama_folder, tiny_llama, tmp_path, capsys):
+    """Within the window, both forms of both networks: cached steps, ring and scan."""
+    params, config, *_ = tiny_llama
+    tokens = jnp.arange(40)[None]
+    student = hybrid_config(config)
+    weights = converted(params, config, student, statistics(params, config, tokens))
+    checkpoint.save(tmp_path / "hybrid.safetensors", {"params": weights}, student, {})
+    question = ["What does the hen eat?", "--max-new", "12"]
+    assert main(["ask", str(llama_folder), *question]) == 0
+    teacher = capsys.readouterr().out
+    tokenizer = ["--tokenizer", str(llama_folder / "tokenizer.json")]
+    assert main(["ask", str(tmp_path / "hybrid.safetensors"), *question, *tokenizer]) == 0
+    assert capsys.readouterr().out == teacher
+    assert len(teacher) > len("What does the hen eat? -> ")
+
+
 def test_the_command_converts(llama_folder, llama_data, tmp_path, capsys):
     recipe = tmp_path / "r.toml"
     recipe.write_text(
