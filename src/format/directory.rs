@@ -10,6 +10,12 @@ use super::stream::ModelStream;
 use crate::config::Config;
 use crate::model::Model;
 
+/// The weights, whole.
+const WEIGHTS: &str = "model.safetensors";
+
+/// Pieces that the weights may lie in: two digits number them.
+const MAX_PIECES: u32 = 100;
+
 /// A file of a model directory, read whole and checked against the manifest where there is one.
 #[derive(Debug)]
 pub struct ModelFile {
@@ -39,24 +45,55 @@ impl ModelFile {
 
 /// Loads a model directory. Where it has a `manifest.json`, every byte is checked against it.
 ///
-/// `progress` gets (bytes read, bytes in all) of `model.safetensors`.
+/// `progress` gets (bytes read, bytes in all) of `model.safetensors`, which may lie there in pieces.
 pub fn open(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Model, FormatError> {
     let config = Config::parse(&ModelFile::read(directory, "config.json", 1 << 20)?.bytes)?;
-    let entry = manifest(directory)?.as_ref().and_then(|m| m.file("model.safetensors")).cloned();
-    let path = directory.join("model.safetensors");
-    let (mut file, size) = open_file(&path)?;
-    let mut stream = ModelStream::new(config, entry, size)?;
-    let mut piece = Vec::with_capacity(CHUNK_BYTES as usize);
+    let manifest = manifest(directory)?;
+    let entry = |name: &str| manifest.as_ref().and_then(|m| m.file(name));
+    let pieces = weights_files(directory)?;
+    let mut size = 0;
+    for name in &pieces {
+        let (_, bytes) = open_file(&directory.join(name))?;
+        entry(name).map_or(Ok(()), |entry| entry.verify_size(bytes))?;
+        size += bytes;
+    }
+    // Chunks are checked here, each against its piece's entry.
+    let mut stream = ModelStream::new(config, None, size)?;
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES as usize);
     let mut read = 0;
-    loop {
-        piece.clear();
-        (&mut file).take(CHUNK_BYTES).read_to_end(&mut piece).map_err(|e| io(&path, e))?;
-        if piece.is_empty() {
-            return stream.finish();
+    for name in &pieces {
+        let path = directory.join(name);
+        let (mut file, _) = open_file(&path)?;
+        for index in 0.. {
+            chunk.clear();
+            (&mut file).take(CHUNK_BYTES).read_to_end(&mut chunk).map_err(|e| io(&path, e))?;
+            if chunk.is_empty() {
+                break;
+            }
+            entry(name).map_or(Ok(()), |entry| entry.verify_chunk(index, &chunk))?;
+            stream.push(&chunk)?;
+            read += chunk.len() as u64;
+            progress(read, size);
         }
-        stream.push(&piece)?;
-        read += piece.len() as u64;
-        progress(read, size);
+    }
+    stream.finish()
+}
+
+/// The names of the files that hold a directory's weights, in order: `model.safetensors`, or its pieces `.00`, `.01`, …
+pub fn weights_files(directory: &Path) -> Result<Vec<String>, FormatError> {
+    let piece = |number| format!("{WEIGHTS}.{number:02}");
+    let there = |name: &str| directory.join(name).exists();
+    let last = (0..MAX_PIECES).rev().find(|&number| there(&piece(number)));
+    let Some(last) = last else {
+        return Ok(vec![WEIGHTS.into()]);
+    };
+    if there(WEIGHTS) {
+        return Err(FormatError::Pieces(format!("{WEIGHTS} lies beside {}; remove what is old", piece(last))));
+    }
+    let pieces: Vec<String> = (0..=last).map(piece).collect();
+    match pieces.iter().find(|name| !there(name)) {
+        Some(missing) => Err(FormatError::Pieces(format!("{missing} is missing; fetch the model again"))),
+        None => Ok(pieces),
     }
 }
 

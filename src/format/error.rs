@@ -68,6 +68,9 @@ pub enum FormatError {
         /// Its size.
         bytes: usize,
     },
+    /// The pieces of the weights are not those of one file.
+    #[error("the weights are in pieces, but {0}")]
+    Pieces(String),
     /// `manifest.json` breaks a rule.
     #[error("manifest.json: {0}")]
     Manifest(String),

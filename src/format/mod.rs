@@ -13,7 +13,7 @@ mod reader;
 mod stream;
 mod writer;
 
-pub use directory::{ModelFile, open};
+pub use directory::{ModelFile, open, weights_files};
 pub use error::FormatError;
 pub use layout::{Dtype, TensorSpec, tensors};
 pub use manifest::{CHUNK_BYTES, FileEntry, Manifest};

@@ -13,7 +13,7 @@ use mar::session::Session;
 use safetensors::SafeTensors;
 
 /// Every model that has golden vectors.
-pub const MODELS: [&str; 4] = ["tiny-odd", "tiny-leaky", "tiny-window", "mar-smalltalk"];
+pub const MODELS: [&str; 5] = ["tiny-odd", "tiny-leaky", "tiny-window", "tiny-hybrid", "mar-smalltalk"];
 
 /// A model's directory.
 pub fn directory(name: &str) -> PathBuf {

@@ -11,12 +11,10 @@ import difflib
 import json
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from mar_training import ablate_report
@@ -25,7 +23,7 @@ from mar_training.ablate_report import Row, Table
 from mar_training.data.shards import Shard, open_with_tokenizer
 from mar_training.errors import MarError
 from mar_training.files import read_json, write_atomically, write_json
-from mar_training.train import checkpoint, stages
+from mar_training.train import checkpoint, devices, stages
 from mar_training.train.recipe import Recipe, load_recipe
 
 KL = {"forward": (1.0, 0.0), "reverse": (0.0, 1.0), "both": (0.2, 0.7)}
@@ -176,7 +174,7 @@ def run(
             raise MarError(f"{path}: the study needs a recipe of stage {stage!r} here, not {recipe.stage!r}")
     train, _, _ = open_with_tokenizer(data)
     runs = _Runs(folder, train, total=len(seeds) * (1 + len(names)))
-    with _compiled_once(folder / "compiled"):
+    with devices.compiled_once(folder / "compiled"):
         for seed in seeds:
             _run_seed(runs, data, seed, names, _seeded(dense, seed), _seeded(spiking, seed))
 
@@ -210,26 +208,14 @@ def _chosen(only: list[str] | None) -> list[str]:
     return [name for name in VARIANTS if only is None or name in only]
 
 
-@contextmanager
-def _compiled_once(folder: Path):
-    """Keeps compiled steps on disk, unless the caller does: later seeds and a resumed study load them."""
-    if jax.config.jax_compilation_cache_dir:
-        yield
-        return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    try:
-        yield
-    finally:
-        jax.config.update("jax_compilation_cache_dir", None)
-
-
 def _start(teacher: Path, train: Shard, recipe: Recipe) -> Path:
     """Saves the teacher's weights with calibrated thresholds, where all its students start."""
     weights, info = checkpoint.load_params(checkpoint.resolve(teacher))
-    start = stages.calibrated(weights, info["config"], train, recipe)
+    student = recipe.student(info["config"])
+    start = stages.calibrated(weights, info["config"], student, train, recipe)
     path = teacher / "calibrated.safetensors"
     origin = {"step": 0, "tokenizer_sha256": info["tokenizer_sha256"]}
-    checkpoint.save(path, {"params": start}, recipe.student(info["config"]), origin)
+    checkpoint.save(path, {"params": start}, student, origin)
     return path
 
 

@@ -27,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _data(commands)
+    _teacher(commands)
     _train(commands)
+    _launch(commands)
     _measure(commands)
     _ship(commands)
     return top
@@ -45,12 +47,33 @@ def _data(commands) -> None:
     data.set_defaults(run=_run_data)
 
 
+def _teacher(commands) -> None:
+    teacher = commands.add_parser("teacher", help="a pretrained Llama: import it, let it write data")
+    actions = teacher.add_subparsers(dest="action", required=True, metavar="ACTION")
+    read = actions.add_parser("import", help="GGUF to float weights and tokenizer, in Hugging Face's layout")
+    read.add_argument("gguf", type=Path, metavar="GGUF")
+    read.add_argument("--out", type=Path, required=True, metavar="DIR")
+    read.set_defaults(run=_run_teacher_import)
+    write = actions.add_parser("generate", help="chats that the teacher writes, as JSON lines")
+    write.add_argument("teacher", type=Path, metavar="DIR")
+    write.add_argument("--out", type=Path, required=True, metavar="JSONL", help="appended to")
+    write.add_argument("--prompts", type=Path, metavar="FILE", help="answer these; without, both sides are written")
+    write.add_argument("--turns", type=int, default=2, help="most turns of a chat out of nothing")
+    write.add_argument("--rows", type=int, default=64, help="chats at a time")
+    write.add_argument("--limit", type=int, help="stop after this many chats")
+    write.add_argument("--seconds", type=float, help="stop after this long")
+    write.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    write.add_argument("--seed", type=int, default=0)
+    write.set_defaults(run=_run_teacher_generate)
+
+
 def _train(commands) -> None:
-    train = commands.add_parser("train", help="train the dense teacher, or the spiking student from it")
+    train = commands.add_parser("train", help="train a dense network, or a student from a teacher")
     stages = train.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for stage, text in (
         ("dense", "the dense Mamba-2 language model, from scratch"),
-        ("spiking", "stage 2: spikes by SBDS, from a dense teacher"),
+        ("convert", "stage 1: a pretrained Llama's attention becomes Mamba-2 and a window"),
+        ("spiking", "stage 2: spikes by SBDS, from a dense teacher or a Llama"),
     ):
         one = stages.add_parser(stage, help=text)
         one.add_argument("--recipe", type=Path, required=True, metavar="TOML", help=f"see {RECIPES}")
@@ -63,8 +86,9 @@ def _train(commands) -> None:
         )
         one.add_argument("--process", type=int, default=0, help="several hosts: this one's number")
         one.add_argument("--processes", type=int, default=1, help="several hosts: how many")
-        if stage == "spiking":
-            one.add_argument("--teacher", type=Path, required=True, metavar="CKPT", help="a dense run or checkpoint")
+        if stage != "dense":
+            kinds = "a dense run or checkpoint, or a Llama's folder" if stage == "spiking" else "a Llama's folder"
+            one.add_argument("--teacher", type=Path, required=True, metavar="PATH", help=kinds)
         one.set_defaults(run=_run_train)
     ablate = commands.add_parser("ablate", help="the paper's ablations at a small size; resumes where it stopped")
     ablate.add_argument("--data", type=Path, required=True, metavar="DIR")
@@ -77,6 +101,25 @@ def _train(commands) -> None:
     ablate.set_defaults(run=_run_ablate)
 
 
+def _launch(commands) -> None:
+    launch = commands.add_parser("convert-run", help="a teacher to a spiking model, whole, in the minutes there are")
+    launch.add_argument("--minutes", type=float, required=True, help="time for everything; shared out among the steps")
+    launch.add_argument("--gguf", type=Path, required=True, metavar="FILE", help="the teacher, or where its pieces are")
+    launch.add_argument("--train", type=Path, nargs="+", required=True, metavar="FILE", help=".jsonl or .jsonl.zst")
+    launch.add_argument("--val", type=Path, nargs="+", required=True, metavar="FILE", help="never trained on")
+    launch.add_argument("--prompts", type=Path, metavar="FILE", help="for the teacher to answer")
+    launch.add_argument("--choices", type=Path, metavar="DIR", help="multiple-choice questions to score at the end")
+    launch.add_argument("--choice-items", type=int, metavar="N", help="only the first N questions of each file")
+    launch.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run; resumed where it exists")
+    launch.add_argument("--name", default="mar-smollm2-135m", help="of the exported model")
+    launch.add_argument("--recipes", type=Path, default=RECIPES, metavar="DIR", help="where gpu_*.toml are")
+    launch.add_argument("--write-rows", type=int, default=1024, metavar="N", help="chats the teacher writes at a time")
+    launch.add_argument("--write-dtype", choices=("float32", "bfloat16"), default="bfloat16")
+    launch.add_argument("--eval-rows", type=int, default=64, metavar="N", help="validation rows at the end")
+    launch.add_argument("--set", action="append", default=[], metavar="table.key=value", help="override all recipes")
+    launch.set_defaults(run=_run_launch)
+
+
 def _measure(commands) -> None:
     evaluate = commands.add_parser("eval", help="loss, firing rates, operations, energy and replies of networks")
     evaluate.add_argument(
@@ -85,6 +128,9 @@ def _measure(commands) -> None:
     evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
     evaluate.add_argument("--rows", type=int, help="only the first N validation rows")
     evaluate.add_argument("--seq-len", type=int, default=512)
+    evaluate.add_argument("--teacher", type=Path, metavar="PATH", help="measure the distance to this network too")
+    evaluate.add_argument("--choices", type=Path, metavar="DIR", help="multiple-choice questions, as JSON lines")
+    evaluate.add_argument("--choice-items", type=int, metavar="N", help="only the first N questions of each file")
     evaluate.add_argument("--no-replies", action="store_true", help="skip the fifty sampled replies")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     evaluate.set_defaults(run=_run_eval)
@@ -93,6 +139,12 @@ def _measure(commands) -> None:
     chat.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json (default: the network's)")
     chat.add_argument("--seed", type=int, default=0)
     chat.set_defaults(run=_run_chat)
+    ask = commands.add_parser("ask", help="greedy answers to questions, each its own chat")
+    ask.add_argument("network", type=Path, metavar="NETWORK", help="run, checkpoint, model directory or Llama")
+    ask.add_argument("questions", nargs="+", metavar="TEXT")
+    ask.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json (default: the network's)")
+    ask.add_argument("--max-new", type=int, default=64)
+    ask.set_defaults(run=_run_ask)
     plot = commands.add_parser("plot", help="draw the course of runs, or what sparsity costs")
     plot.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     plot.add_argument("--out", type=Path, required=True, metavar="FILE", help=".png or .svg")
@@ -108,11 +160,13 @@ def _ship(commands) -> None:
     export = commands.add_parser("export", help="write a model directory and prove it equals the trained network")
     export.add_argument("name", help="the model's name")
     export.add_argument("--run", dest="run_folder", type=Path, required=True, metavar="CKPT", help="the spiking run")
-    export.add_argument("--dense", type=Path, required=True, metavar="CKPT", help="its teacher")
+    export.add_argument("--dense", type=Path, required=True, metavar="PATH", help="its teacher: a run, or a Llama")
     export.add_argument("--data", type=Path, required=True, metavar="DIR")
     export.add_argument("--story", type=Path, required=True, metavar="TOML", help="the model card's own words")
     export.add_argument("--models", type=Path, default=Path("models"), metavar="DIR")
     export.add_argument("--rows", type=int, help="evaluate on the first N validation rows only")
+    export.add_argument("--choices", type=Path, metavar="DIR", help="multiple-choice questions, as JSON lines")
+    export.add_argument("--choice-items", type=int, metavar="N", help="only the first N questions of each file")
     export.set_defaults(run=_run_export)
     golden = commands.add_parser("golden", help="write the vectors that the engine must reproduce")
     golden.add_argument("models", type=Path, nargs="*", metavar="MODEL", help="model directories, beside the tiny ones")
@@ -136,9 +190,30 @@ def _run_data(args) -> None:
         print(f"{part}: {meta['records']:,} records, {meta['tokens']:,} tokens")
 
 
+def _run_teacher_import(args) -> None:
+    from mar_training.teacher.gguf_file import read_gguf
+    from mar_training.teacher.store import save_teacher
+
+    params, config, tokenizer = read_gguf(args.gguf)
+    save_teacher(params, config, tokenizer, args.out)
+    print(f"wrote {args.out}: {config}")
+
+
+def _run_teacher_generate(args) -> None:
+    import jax.numpy as jnp
+
+    from mar_training.teacher.generate import Writer, generate
+    from mar_training.teacher.store import load_teacher
+
+    params, config, tokenizer = load_teacher(args.teacher)
+    writer = Writer(params, config, tokenizer, rows=args.rows, seed=args.seed, dtype=jnp.dtype(args.dtype))
+    counts = generate(writer, args.out, prompts=args.prompts, turns=args.turns, limit=args.limit, seconds=args.seconds)
+    print(f"done: {counts}")
+
+
 def _run_train(args) -> None:
     from mar_training.train.recipe import load_recipe
-    from mar_training.train.stages import train_dense, train_spiking
+    from mar_training.train.stages import train_convert, train_dense, train_spiking
 
     recipe = load_recipe(args.recipe, args.set)
     if recipe.stage != args.stage:
@@ -146,7 +221,8 @@ def _run_train(args) -> None:
     if args.stage == "dense":
         result = train_dense(recipe, args.data, args.out, init=args.init)
     else:
-        result = train_spiking(recipe, args.data, args.teacher, args.out, init=args.init)
+        run = train_convert if args.stage == "convert" else train_spiking
+        result = run(recipe, args.data, args.teacher, args.out, init=args.init)
     print(f"done: validation loss {result['val_loss']:.4f} nats a token; weights in {args.out / 'final.safetensors'}")
 
 
@@ -165,18 +241,47 @@ def _run_ablate(args) -> None:
         ablate.write_report(args.out, args.report)
 
 
+def _run_launch(args) -> None:
+    from mar_training.launcher import Run, launch
+
+    run = Run(
+        gguf=args.gguf,
+        train=args.train,
+        val=args.val,
+        out=args.out,
+        recipes=args.recipes,
+        name=args.name,
+        minutes=args.minutes,
+        prompts=args.prompts,
+        questions=(args.choices, args.choice_items) if args.choices else None,
+        rows=args.write_rows,
+        eval_rows=args.eval_rows,
+        dtype=args.write_dtype,
+        overrides=args.set,
+    )
+    metrics = launch(run)
+    kl, same = metrics["teacher_kl"], metrics["teacher_top1_agreement"]
+    print(f"done: KL to the teacher {kl:.3f}, same first choice {same:.1%}")
+
+
 def _run_eval(args) -> None:
     from mar_training.data.shards import open_with_tokenizer
+    from mar_training.evaluate.choices import read_items
     from mar_training.evaluate.report import evaluate, load_network, print_comparison
     from mar_training.files import write_json
 
     _, val, tokenizer = open_with_tokenizer(args.data)
-    results = {}
+    items = read_items(args.choices, tokenizer, args.choice_items) if args.choices else None
+    teacher = load_network(args.teacher) if args.teacher else None
+    results, given = {}, {"seq_len": args.seq_len, "rows": args.rows, "items": items}
+    tasks = None
+    if teacher:
+        results[str(args.teacher)] = evaluate(*teacher, val, tokenizer, sample=False, **given)
+        tasks = results[str(args.teacher)].get("tasks")
     for path in args.networks:
         params, config = load_network(path)
-        results[str(path)] = evaluate(
-            params, config, val, tokenizer, seq_len=args.seq_len, rows=args.rows, sample=not args.no_replies
-        )
+        given |= {"sample": not args.no_replies, "teacher": teacher, "teacher_tasks": tasks}
+        results[str(path)] = evaluate(params, config, val, tokenizer, **given)
     print_comparison(results)
     if args.json:
         write_json(args.json, results)
@@ -195,6 +300,19 @@ def _run_chat(args) -> None:
         reply = answer(params, config, tokenizer, [chat], seed=args.seed + len(chat))[0]
         chat.append({"role": "assistant", "content": reply})
         print(f"mar: {reply}")
+
+
+def _run_ask(args) -> None:
+    from mar_training.data.tokenizer import load_tokenizer
+    from mar_training.evaluate.replies import greedy_answers
+    from mar_training.evaluate.report import load_network
+
+    params, config = load_network(args.network)
+    tokenizer = load_tokenizer(args.tokenizer or args.network / "tokenizer.json")
+    chats = [[{"role": "user", "content": text}] for text in args.questions]
+    answers = greedy_answers(params, config, tokenizer, chats, max_new=args.max_new)
+    for question, reply in zip(args.questions, answers, strict=True):
+        print(f"{question} -> {reply}")
 
 
 def _run_plot(args) -> None:
@@ -219,7 +337,8 @@ def _run_pack(args) -> None:
 def _run_export(args) -> None:
     from mar_training.export.directory import export
 
-    export(args.name, args.run_folder, args.dense, args.data, args.models, args.story, args.rows)
+    questions = (args.choices, args.choice_items) if args.choices else None
+    export(args.name, args.run_folder, args.dense, args.data, args.models, args.story, args.rows, questions)
 
 
 def _run_golden(args) -> None:

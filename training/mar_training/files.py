@@ -31,6 +31,36 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise MarError(f"cannot write {path}: {why}; the previous file, if any, is untouched") from e
 
 
+def split_file(path: Path, piece_bytes: int) -> list[Path]:
+    """Cuts a file into `NAME.00`, `NAME.01`, … of at most `piece_bytes` beside it, and removes it."""
+    pieces = []
+    with path.open("rb") as whole:
+        while data := whole.read(piece_bytes):
+            piece = path.with_name(f"{path.name}.{len(pieces):02}")
+            write_atomically(piece, lambda to, data=data: to.write_bytes(data))
+            pieces.append(piece)
+    path.unlink()
+    return pieces
+
+
+def join_file(path: Path) -> Path:
+    """`path` itself, or where only its pieces `NAME.00`, `NAME.01`, … are there, put together from them first."""
+    pieces = sorted(path.parent.glob(f"{path.name}.[0-9][0-9]"))
+    if path.exists() or not pieces:
+        return path
+    for number, piece in enumerate(pieces):
+        if piece.name != f"{path.name}.{number:02}":
+            raise MarError(f"{path.name}.{number:02} is missing beside {pieces[0]}")
+
+    def write(to: Path) -> None:
+        with to.open("wb") as whole:
+            for piece in pieces:
+                whole.write(piece.read_bytes())
+
+    write_atomically(path, write)
+    return path
+
+
 def sha256(path: Path) -> str:
     """The hexadecimal SHA-256 of a file."""
     try:

@@ -6,7 +6,6 @@ random models themselves go to `tests/golden/models/<name>/`, so that a reader c
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mar_training import params as parameters
 from mar_training.config import SITES, ModelConfig
 from mar_training.data.tokenizer import encode_prompt, load_tokenizer
 from mar_training.decode import initial_state, step
+from mar_training.export.parts import weights_sha256
 from mar_training.export.reader import read_packed
 from mar_training.export.writer import pack_params, write_manifest, write_weights
 from mar_training.files import write_atomically
@@ -54,8 +54,15 @@ TINY = {
         neuron="atmn", steps=(7, 4, 2, 1), tau=1.3, precharge=0.1,
         weights=("ternary", "int8", "int4", "ternary"), embed_weights="int8",
     ),
+    "tiny-hybrid": ModelConfig(
+        vocab_size=256, d_model=192, n_layers=2, d_ffn=512, n_heads=3, head_dim=64, d_state=64, n_groups=3,
+        window=64, sinks=4, attn_heads=3, attn_kv_heads=1, rope_theta=100_000.0,
+        neuron="atmn", steps=(16, 16, 16, 64), tau=1.0, precharge=0.5,
+        weights=("int4", "int4", "int4", "int4"), embed_weights="int8",
+    ),
 }  # fmt: skip
-"""Random networks of awkward shapes; together they cover every weight type and every option of the neuron."""
+"""Random networks of awkward shapes, which together cover every weight type and every option of the neuron; and
+`tiny-hybrid`, two layers as SmolLM2-135M has them after conversion, with a third of its heads and widths."""
 
 CHATS = (
     "Hello! How are you?",
@@ -149,8 +156,6 @@ def _write(folder: Path, prompts: list[list[int]], path: Path, *, all_logits: bo
     for index, tokens in enumerate(prompts):
         for name, value in vectors(params, config, tokens, all_logits=all_logits).items():
             tensors[f"{index}.{name}"] = np.ascontiguousarray(value)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    weights = next(f["sha256"] for f in manifest["files"] if f["path"] == "model.safetensors")
-    metadata = {"format": "mar-golden", "prompts": str(len(prompts)), "model_sha256": weights}
+    metadata = {"format": "mar-golden", "prompts": str(len(prompts)), "model_sha256": weights_sha256(folder)}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
     return path.stat().st_size

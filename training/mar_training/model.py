@@ -35,7 +35,7 @@ class Options:
     compute_dtype: Any = jnp.float32
     features: str = "none"
     remat: bool = False
-    currents: bool = False
+    currents: str = "none"
 
 
 @jax.tree_util.register_dataclass
@@ -45,7 +45,7 @@ class Output:
 
     hidden [b, l, d] after the final norm; rate, active [L, 4]: spikes per neuron and micro-step, and the share of
     neurons with a count other than 0, over valid tokens; features [L, m, b, l, d] (m = 0, 2 or 4, by
-    `Options.features`); currents: mean |I| of each site [L, inputs], where asked for.
+    `Options.features`); currents, where asked for: of each site the "mean" |I| [L, inputs], or "all" [L, b, l, inputs].
     """
 
     hidden: jax.Array
@@ -62,26 +62,36 @@ def rms_norm(x: jax.Array, weight: jax.Array, eps: float, groups: int = 1) -> ja
     return parts.reshape(x.shape) * weight
 
 
-def project(current, layer: Params, site: str, config: ModelConfig, dtype=jnp.float32):
+def project(current, layer: Params, site: str, config: ModelConfig, dtype=jnp.float32, spiking=None):
     """One spike site and its projection: current I [..., inputs] to (y [..., outputs], counts or None, fires or None).
 
     Spiking, y = (c · q)·s: q are the integers of W with the threshold folded in, so the sum over neurons is exact.
+    While weights are floats y = (c·V) · W, which spares a pass over the weights.
+    `spiking` below 1 lets only that share of the counts through, and the current itself, I / V, for the rest.
     """
     if config.neuron == "dense":
         y = jnp.matmul(current.astype(dtype), layer[site].astype(dtype), preferred_element_type=jnp.float32)
         return y, None, None
-    inv_threshold, weight, scale = site_weights(layer, site, config)
     index = SITES.index(site)
+    floats = f"{site}_q" not in layer and config.weights[index] == "float"
+    if floats:
+        log_v = layer[f"log_threshold_{site}"]
+        inv_threshold, weight, scale = jnp.exp(-log_v), layer[site], None
+    else:
+        inv_threshold, weight, scale = site_weights(layer, site, config)
     r = current * inv_threshold
     counts = fire(r, config.neuron, config.steps[index], config.tau, config.precharge)
     sign_free = r if config.neuron == "atmn" else jnp.maximum(r, 0.0)
     fires = fires_at_all(sign_free, jnp.float32(config.precharge))
-    y = jnp.matmul(counts.astype(dtype), weight.astype(dtype), preferred_element_type=jnp.float32)
+    sent = counts if spiking is None else spiking * counts + (1.0 - spiking) * r
+    if floats:
+        sent = sent * jnp.exp(log_v)
+    y = jnp.matmul(sent.astype(dtype), weight.astype(dtype), preferred_element_type=jnp.float32)
     return (y if scale is None else y * scale), counts, fires
 
 
 def site_weights(layer: Params, site: str, config: ModelConfig):
-    """(1/V [inputs], weights [inputs, outputs] with V folded in, scale [outputs] or None where they are floats).
+    """(1/V [inputs], integers [inputs, outputs] with V folded in, scale [outputs]).
 
     From parameters in training, or as they are from a packed model (`export/reader.py`).
     """
@@ -89,10 +99,7 @@ def site_weights(layer: Params, site: str, config: ModelConfig):
         return layer[f"{site}_inv_threshold"], layer[f"{site}_q"], layer[f"{site}_scale"]
     log_v = layer[f"log_threshold_{site}"]
     folded = jnp.exp(log_v)[:, None] * layer[site]
-    kind = config.weights[SITES.index(site)]
-    if kind == "float":
-        return jnp.exp(-log_v), folded, None
-    q, s = quant.straight_through(folded, kind)
+    q, s = quant.straight_through(folded, config.weights[SITES.index(site)])
     return jnp.exp(-log_v), q, s[0]
 
 
@@ -120,6 +127,11 @@ def embed(params: Params, tokens: jax.Array, config: ModelConfig) -> jax.Array:
 def lm_head(params: Params, hidden: jax.Array, config: ModelConfig, dtype=jnp.float32) -> jax.Array:
     """Logits [..., v] from the final hidden state; the head is the embedding."""
     rows, scale = embedding(params, config)
+    return head_logits(rows, scale, hidden, dtype)
+
+
+def head_logits(rows, scale, hidden, dtype=jnp.float32) -> jax.Array:
+    """Logits [..., v] by the head that `embedding` gave."""
     logits = jnp.matmul(hidden.astype(dtype), rows.astype(dtype).T, preferred_element_type=jnp.float32)
     return logits if scale is None else logits * scale[:, 0]
 
@@ -165,8 +177,25 @@ def qkv(parts, config: ModelConfig, position):
     return rotary(q, position, config.rope_theta), rotary(k, position, config.rope_theta), v
 
 
-def forward(params: Params, tokens, segment, config: ModelConfig, options: Options = Options()) -> Output:
-    """Runs whole rows: tokens and segment [b, l] (padding has segment `PADDING`); any l."""
+def mixer(pre_mixer, layer, segment, position, config: ModelConfig, chunk: int, site, dtype=jnp.float32) -> jax.Array:
+    """The first half of a layer, from the normed stream [b, l, d] to what is added to it; l is a multiple of `chunk`.
+
+    `site(name, current)` is the spike site `name` with its projection.
+    """
+    parts = split_in_proj(site("in_proj", pre_mixer), config)
+    xbc = jnp.concatenate([parts["x"], parts["B"], parts["C"]], axis=-1)
+    conv_out = causal_conv(xbc, layer["conv_weight"], layer["conv_bias"], segment)
+    scan_x, dt, a_neg, b_in, c_out = scan_inputs(parts, conv_out, layer, config)
+    y, _ = ssd_chunked(scan_x, dt, a_neg, b_in, c_out, segment, chunk)
+    mixed = gate(y, scan_x, parts["z"], layer, config)
+    if config.window:
+        q, k, v = qkv(parts, config, position)
+        mixed += window_attention(q, k, v, position, segment, config.window, config.sinks, dtype)
+    return site("out_proj", mixed)
+
+
+def forward(params: Params, tokens, segment, config: ModelConfig, options: Options = Options(), spiking=None) -> Output:
+    """Runs whole rows: tokens and segment [b, l] (padding has segment `PADDING`); any l. `spiking`: see `project`."""
     length = tokens.shape[1]
     chunk = min(options.chunk, length)
     short = -length % chunk
@@ -184,26 +213,19 @@ def forward(params: Params, tokens, segment, config: ModelConfig, options: Optio
         rates, actives, currents = [], [], {}
 
         def site(name, current):
-            y, counts, fires = project(current, layer, name, config, dtype)
+            y, counts, fires = project(current, layer, name, config, dtype, spiking)
             if counts is not None:
                 rates.append(share(jnp.abs(counts)) / config.steps[SITES.index(name)])
                 actives.append(share(fires))
-            if options.currents:
+            if options.currents == "all":
+                currents[name] = current[:, :length]
+            elif options.currents == "mean":
                 weighted = jnp.abs(current) * valid[..., None]
                 currents[name] = weighted.sum((0, 1)) / jnp.maximum(valid.sum(), 1.0)
             return y
 
         pre_mixer = rms_norm(x, layer["norm_mixer"], config.norm_eps)
-        parts = split_in_proj(site("in_proj", pre_mixer), config)
-        xbc = jnp.concatenate([parts["x"], parts["B"], parts["C"]], axis=-1)
-        conv_out = causal_conv(xbc, layer["conv_weight"], layer["conv_bias"], segment)
-        scan_x, dt, a_neg, b_in, c_out = scan_inputs(parts, conv_out, layer, config)
-        y, _ = ssd_chunked(scan_x, dt, a_neg, b_in, c_out, segment, chunk)
-        mixed = gate(y, scan_x, parts["z"], layer, config)
-        if config.window:
-            q, k, v = qkv(parts, config, position)
-            mixed += window_attention(q, k, v, position, segment, config.window, config.sinks)
-        mixer_out = site("out_proj", mixed)
+        mixer_out = mixer(pre_mixer, layer, segment, position, config, chunk, site, dtype)
         x = x + mixer_out
 
         pre_ffn = rms_norm(x, layer["norm_ffn"], config.norm_eps)

@@ -80,15 +80,21 @@ def count(params: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def with_thresholds(params: Params, mean_current: dict[str, jax.Array], multiples: tuple[float, ...]) -> Params:
-    """Adds thresholds V = its site's `multiples` x each neuron's mean |I|; `mean_current[site]` is [L, inputs].
+def floored(mean: jax.Array) -> jax.Array:
+    """Mean |I| [L, inputs], none under a twentieth of its layer's mean.
 
-    Neurons that hardly ever see current would start with a threshold near zero and fire at noise, so no V starts
-    under a twentieth of its layer's mean.
+    Neurons that hardly ever see current would start with a threshold near zero and fire at noise.
+    """
+    return jnp.maximum(mean, 0.05 * mean.mean(axis=-1, keepdims=True))
+
+
+def with_thresholds(params: Params, mean_current: dict[str, jax.Array], multiples) -> Params:
+    """Adds thresholds V = its site's of `multiples` x each neuron's mean |I|; `mean_current[site]` is [L, inputs].
+
+    A multiple is a number, or one a layer [L, 1].
     """
     layers = dict(params["layers"])
     for site, mean in mean_current.items():
         multiple = multiples[SITES.index(site)]
-        floor = 0.05 * mean.mean(axis=-1, keepdims=True)
-        layers[f"log_threshold_{site}"] = jnp.log(multiple * jnp.maximum(mean, floor) + 1e-8)
+        layers[f"log_threshold_{site}"] = jnp.log(multiple * floored(mean) + 1e-8)
     return params | {"layers": layers}

@@ -19,8 +19,9 @@ def rotary(x: jax.Array, position: jax.Array, theta: float) -> jax.Array:
     return jnp.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1)
 
 
-def window_attention(q, k, v, position, segment, window: int, sinks: int) -> jax.Array:
-    """Attention over whole rows: q [b, l, heads, w], k and v [b, l, kv heads, w], already rotated.
+def window_attention(q, k, v, position, segment, window: int, sinks: int, dtype=jnp.float32) -> jax.Array:
+    """Attention over whole rows: q [b, l, heads, w], k and v [b, l, kv heads, w], already rotated,
+    multiplied in `dtype`.
 
     A token sees those of its own document at most `window` - 1 positions back, and the first `sinks`.
     Returns [b, l, heads·w].
@@ -28,13 +29,15 @@ def window_attention(q, k, v, position, segment, window: int, sinks: int) -> jax
     rows, length, heads, width = q.shape
     kv_heads = k.shape[2]
     q = q.reshape(rows, length, kv_heads, heads // kv_heads, width)
-    scores = jnp.einsum("bikgw,bjkw->bkgij", q, k) * width**-0.5
+    q, k, v = (part.astype(dtype) for part in (q, k, v))
+    scores = jnp.einsum("bikgw,bjkw->bkgij", q, k, preferred_element_type=jnp.float32) * width**-0.5
     index = jnp.arange(length)
     causal = index[:, None] >= index[None, :]
     near = index[:, None] - index[None, :] < window
     sees = causal & (near | (position < sinks)[:, None, :]) & (segment[:, :, None] == segment[:, None, :])
     weights = jax.nn.softmax(jnp.where(sees[:, None, None], scores, -jnp.inf), axis=-1)
-    return jnp.einsum("bkgij,bjkw->bikgw", weights, v).reshape(rows, length, heads * width)
+    out = jnp.einsum("bkgij,bjkw->bikgw", weights.astype(dtype), v, preferred_element_type=jnp.float32)
+    return out.reshape(rows, length, heads * width)
 
 
 def ring_slot(position: jax.Array, window: int, sinks: int) -> jax.Array:

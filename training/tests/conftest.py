@@ -8,9 +8,13 @@ from pathlib import Path
 
 import jax
 import pytest
+from tokenizers import pre_tokenizers
 
 from mar_training.data.prepare import prepare
 from mar_training.golden import write_golden
+from mar_training.teacher import llama
+from mar_training.teacher.gguf_file import byte_level_bpe
+from mar_training.teacher.store import save_teacher
 from mar_training.train.recipe import Recipe, recipe_from_dict
 
 jax.config.update("jax_num_cpu_devices", 2)
@@ -77,6 +81,45 @@ def data_folder(tmp_path_factory, chats) -> Path:
         vocab_size=VOCAB,
         tokenizer_path=None,
         tokenizer_records=300,
+        continuations=False,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llama():
+    """(parameters, config, tokenizer, its tokens, its merges) of a random Llama of two layers that speaks ChatML."""
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    merges = ["h e", "l l", "he ll", "hell o", "Ġ t", "Ġt he"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*special, *alphabet, *(merge.replace(" ", "") for merge in merges)]
+    config = llama.LlamaConfig(
+        vocab_size=len(tokens), d_model=24, n_layers=2, d_ffn=32, n_heads=6, n_kv_heads=2, context=256
+    )
+    return llama.init(config, jax.random.key(5)), config, byte_level_bpe(tokens, merges, special), tokens, merges
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory, tiny_llama) -> Path:
+    """The folder that `mar-train teacher import` would write of `tiny_llama`."""
+    folder = tmp_path_factory.mktemp("llama")
+    save_teacher(*tiny_llama[:3], folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def llama_data(tmp_path_factory, llama_folder, chats) -> Path:
+    """`chats` with `tiny_llama`'s tokenizer and template."""
+    folder = tmp_path_factory.mktemp("llama-data")
+    train = write_jsonl(folder / "train.jsonl", chats)
+    val = write_jsonl(folder / "val.jsonl", chats[:20])
+    prepare(
+        [train],
+        [val],
+        folder,
+        vocab_size=0,
+        tokenizer_path=llama_folder / "tokenizer.json",
+        tokenizer_records=0,
         continuations=False,
     )
     return folder

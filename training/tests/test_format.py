@@ -8,7 +8,7 @@ from plain_reader import SITES, PlainModel, read_tensors, rotate, row_bytes, spi
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests/golden"
-TINY = {name: GOLDEN / "models" / name for name in ("tiny-odd", "tiny-leaky", "tiny-window")}
+TINY = {name: GOLDEN / "models" / name for name in ("tiny-odd", "tiny-leaky", "tiny-window", "tiny-hybrid")}
 FOLDERS = TINY | {"mar-smalltalk": ROOT / "models/mar-smalltalk"}
 PROMPTS = range(3)
 

@@ -22,7 +22,7 @@ from mar_training.train import checkpoint
 from mar_training.train.devices import DataParallel
 from mar_training.train.log import read_log
 from mar_training.train.loop import Interrupted, Trainer
-from mar_training.train.objective import spiking_loss
+from mar_training.train.objective import distill_loss
 from mar_training.train.recipe import load_recipe, recipe_from_dict
 from mar_training.train.stages import train_dense, train_spiking
 
@@ -251,7 +251,7 @@ class TestSpiking:
         weights = jax.eval_shape(partial(parameters.init, config), jax.random.key(0))
         ints, floats = np.zeros((2, 48), np.int32), np.zeros((2, 48), np.float32)
         batch = Batch(ints, ints, ints, floats, floats)
-        loss = partial(spiking_loss, config=config, recipe=recipe, teacher_config=info["config"])
+        loss = partial(distill_loss, config=config, recipe=recipe, teacher_config=info["config"])
         total, metrics = jax.eval_shape(loss, weights, batch, 1.0, teacher=teacher)
         assert total.shape == metrics["ce"].shape == ()
         assert ("features" in metrics) == (per_layer > 0)
@@ -328,7 +328,7 @@ class TestRecipe:
             ("train.steps=0", "steps must be from 1 "),
             ("train.steps=5.5", "steps must be of type int, not 5.5"),
             ("train.remat=1", "remat must be of type bool"),
-            ("stage='third'", "stage must be 'dense' or 'spiking'"),
+            ("stage='third'", "stage must be 'dense', 'convert' or 'spiking'"),
             ("distill.features='all'", "features must be one of none, pre, post, both"),
             ("data.seq_len=1", "seq_len must be from 2 "),
         ],

@@ -68,14 +68,16 @@ impl Inspect {
 
     fn verify(&self) -> Result<(), Failure> {
         let manifest = Manifest::parse(&ModelFile::read(&self.model, "manifest.json", 8 << 20)?.bytes)?;
-        for file in manifest.files.iter().filter(|file| file.path != "model.safetensors") {
+        let weights = format::weights_files(&self.model)?;
+        for file in manifest.files.iter().filter(|file| !weights.contains(&file.path)) {
             ModelFile::read(&self.model, &file.path, file.bytes)?;
             println!("{:<24} {:>12} bytes  {}", file.path, file.bytes, file.sha256);
         }
         let model = format::open(&self.model, |_, _| {})?;
         let hash: String = model.sha256.iter().map(|b| format!("{b:02x}")).collect();
-        let file = manifest.file("model.safetensors").ok_or("manifest.json does not list model.safetensors")?;
-        println!("{:<24} {:>12} bytes  {hash}", file.path, file.bytes);
+        let listed = |name| manifest.file(name).ok_or_else(|| format!("manifest.json does not list {name}"));
+        let bytes = weights.iter().map(|name| listed(name).map(|file| file.bytes)).sum::<Result<u64, _>>()?;
+        println!("{:<24} {bytes:>12} bytes  {hash}", "model.safetensors");
         println!("every hash and every value is as it should be");
         Ok(())
     }

@@ -46,10 +46,10 @@ def _decompressed(raw: BinaryIO) -> Iterator[bytes]:
         raise zstandard.ZstdError("the file is cut short")
 
 
-def read_records(path: Path, *, continuations: bool = False) -> Iterator[dict]:
+def read_records(path: Path, *, continuations: bool = False, last: str = "assistant") -> Iterator[dict]:
     """Yields each record of a `.jsonl` or `.jsonl.zst` file.
 
-    A record has either `messages` (a list of role and content, the last the assistant's) or `text`. Records
+    A record has either `messages` (a list of role and content, the last of the role `last`) or `text`. Records
     marked `continuation` start in the middle of a conversation and are passed over unless asked for.
     Raises `MarError` with the file and line of the first record that is neither.
     """
@@ -59,7 +59,7 @@ def read_records(path: Path, *, continuations: bool = False) -> Iterator[dict]:
             if not line.strip():
                 continue
             record = json.loads(line)
-            _check(record, f"{path}:{number}")
+            _check(record, f"{path}:{number}", last)
             if continuations or not record.get("continuation"):
                 yield record
     except (json.JSONDecodeError, UnicodeDecodeError) as e:
@@ -68,7 +68,7 @@ def read_records(path: Path, *, continuations: bool = False) -> Iterator[dict]:
         raise MarError(f"{path}: damaged zstd data after line {number}: {e}") from e
 
 
-def _check(record, where: str) -> None:
+def _check(record, where: str, last: str) -> None:
     if not isinstance(record, dict) or ("messages" not in record and "text" not in record):
         raise MarError(f"{where}: a record needs 'messages' or 'text'")
     for key in ("source", "licence"):
@@ -86,5 +86,5 @@ def _check(record, where: str) -> None:
             raise MarError(f"{where}: each message needs a 'content' string")
         if message.get("role") not in ROLES:
             raise MarError(f"{where}: a role must be one of {', '.join(ROLES)}, not {message.get('role')!r}")
-    if messages[-1]["role"] != "assistant":
-        raise MarError(f"{where}: the last message must be the assistant's, not the {messages[-1]['role']}'s")
+    if messages[-1]["role"] != last:
+        raise MarError(f"{where}: the last message must be the {last}'s, not the {messages[-1]['role']}'s")

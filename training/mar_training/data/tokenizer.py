@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +21,25 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 """One token opens a turn and one closes it: a small vocabulary cannot afford ChatML's five."""
+
+CHATML_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' ~ message.role ~ '\n' }}{{ message.content | trim }}"
+    "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""ChatML as SmolLM2 has it, without the system message that it would put before every chat."""
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """How chats look to a tokenizer: the template, and the texts of the tokens that end a turn and a text."""
+
+    template: str
+    end: str
+    text_end: str = "<|endoftext|>"
+
+
+FORMATS = {"<|user|>": ChatFormat(CHAT_TEMPLATE, END), "<|im_start|>": ChatFormat(CHATML_TEMPLATE, "<|im_end|>")}
+"""By a token that only tokenizers of the format have."""
 
 SAMPLING = {"temperature": 0.6, "top_p": 0.9, "max_new_tokens": 80}
 """How a reply is sampled unless somebody says otherwise."""
@@ -58,20 +78,34 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise MarError(f"cannot read tokenizer {path}: {e}") from e
 
 
-def tokenizer_config() -> dict:
+def chat_format(tokenizer: Tokenizer) -> ChatFormat:
+    """The format of a tokenizer's chats, known by its special tokens."""
+    for mark, form in FORMATS.items():
+        if tokenizer.token_to_id(mark) is not None:
+            return form
+    raise MarError(f"the tokenizer has none of {', '.join(FORMATS)}: no chat template is known for it")
+
+
+def end_token(tokenizer: Tokenizer) -> int:
+    """The id of the token that ends a turn."""
+    return tokenizer.token_to_id(chat_format(tokenizer).end)
+
+
+def tokenizer_config(form: ChatFormat) -> dict:
     """`tokenizer_config.json`, where Hugging Face keeps the chat template."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": END,
-        "pad_token": SPECIAL[0],
+        "eos_token": form.end,
+        "pad_token": form.text_end,
         "clean_up_tokenization_spaces": False,
-        "chat_template": CHAT_TEMPLATE,
+        "chat_template": form.template,
     }
 
 
 @lru_cache(maxsize=8)
 def _compiled(template: str) -> jinja2.Template:
-    return jinja2.sandbox.ImmutableSandboxedEnvironment().from_string(template)
+    # As Hugging Face renders chat templates.
+    return jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(template)
 
 
 def render(messages: list[dict], *, add_generation_prompt: bool, template: str = CHAT_TEMPLATE) -> str:
@@ -79,28 +113,48 @@ def render(messages: list[dict], *, add_generation_prompt: bool, template: str =
     return _compiled(template).render(messages=messages, add_generation_prompt=add_generation_prompt)
 
 
-def encode_chat(tokenizer: Tokenizer, messages: list[dict]) -> tuple[list[int], list[int]]:
-    """(tokens, role of each token). The end token of a reply counts as reply: the model must learn to stop."""
-    tokens, roles = [], []
-    end = tokenizer.token_to_id(END)
-    for message in messages:
-        # Contents are encoded alone, so that no message can smuggle in a special token.
-        content = _encode_text(tokenizer, message["content"].strip())
-        kind = REPLY if message["role"] == "assistant" else PROMPT
-        tokens += [tokenizer.token_to_id(f"<|{message['role']}|>"), *content, end]
-        roles += [HEADER, *([kind] * len(content)), kind if kind == REPLY else HEADER]
+_MARK = "\uf8f1"
+"""Around a message's number, in place of its content: a private-use character."""
+
+
+def encode_chat(
+    tokenizer: Tokenizer, messages: list[dict], *, add_generation_prompt: bool = False
+) -> tuple[list[int], list[int]]:
+    """(tokens, role of each token). The end token of a reply counts as reply: the model must learn to stop.
+
+    The template is rendered with marks in place of the contents, which are encoded alone: no message can smuggle in a
+    special token (`models/FORMAT.md`, "Chat").
+    """
+    form, end = chat_format(tokenizer), end_token(tokenizer)
+    marked = [{"role": m["role"], "content": f"{_MARK}{index}{_MARK}"} for index, m in enumerate(messages)]
+    text = render(marked, add_generation_prompt=add_generation_prompt, template=form.template)
+    tokens: list[int] = []
+    roles: list[int] = []
+    replied = False
+    for place, part in enumerate(text.split(_MARK)):
+        if place % 2:  # marks come in pairs: every second part is a number
+            message = messages[int(part)]
+            replied = message["role"] == "assistant"
+            ids = _encode_text(tokenizer, message["content"].strip())
+            roles += [REPLY if replied else PROMPT] * len(ids)
+        else:
+            ids = tokenizer.encode(part, add_special_tokens=False).ids
+            ends = ids.index(end) + 1 if replied and end in ids else 0
+            roles += [REPLY] * ends + [HEADER] * (len(ids) - ends)
+        tokens += ids
     return tokens, roles
 
 
 def encode_prompt(tokenizer: Tokenizer, messages: list[dict]) -> list[int]:
     """The tokens of a chat up to where the assistant's next reply begins."""
-    return [*encode_chat(tokenizer, messages)[0], tokenizer.token_to_id("<|assistant|>")]
+    return encode_chat(tokenizer, messages, add_generation_prompt=True)[0]
 
 
 def encode_record(tokenizer: Tokenizer, record: dict) -> tuple[np.ndarray, np.ndarray, int]:
     """(tokens, roles, bytes of text) of a chat or a plain text."""
     if "text" in record:
-        tokens = [*_encode_text(tokenizer, record["text"]), tokenizer.token_to_id(SPECIAL[0])]
+        text_end = tokenizer.token_to_id(chat_format(tokenizer).text_end)
+        tokens = [*_encode_text(tokenizer, record["text"]), text_end]
         return np.array(tokens), np.full(len(tokens), REPLY, np.uint8), len(record["text"].encode())
     tokens, roles = encode_chat(tokenizer, record["messages"])
     size = sum(len(m["content"].strip().encode()) for m in record["messages"])
@@ -108,20 +162,29 @@ def encode_record(tokenizer: Tokenizer, record: dict) -> tuple[np.ndarray, np.nd
 
 
 def _encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
-    for special in SPECIAL:
-        text = text.replace(special, special.replace("|", " "))
+    for special in special_texts(tokenizer):
+        if special in text:
+            # `<|end|>` becomes `< end >`; a special token without bars loses its first character.
+            harmless = special.replace("|", " ")
+            text = text.replace(special, special[1:] if harmless == special else harmless)
     return tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def special_texts(tokenizer: Tokenizer) -> list[str]:
+    """Texts of the tokens that are not text, in order."""
+    added = tokenizer.get_added_tokens_decoder().values()
+    return sorted(token.content for token in added if token.special and token.content)
 
 
 def generation_config(tokenizer: Tokenizer) -> dict:
     """`generation_config.json` in Hugging Face's keys: when to stop, and how a small model is best sampled."""
-    end, text_end = (tokenizer.token_to_id(name) for name in (END, SPECIAL[0]))
+    text_end = tokenizer.token_to_id(chat_format(tokenizer).text_end)
     # A chat's turn ends with the first; plain text, where a model was trained on some, with the second.
-    return {"do_sample": True, **SAMPLING, "eos_token_id": [end, text_end], "pad_token_id": text_end}
+    return {"do_sample": True, **SAMPLING, "eos_token_id": [end_token(tokenizer), text_end], "pad_token_id": text_end}
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Writes `tokenizer.json`, `tokenizer_config.json` and `generation_config.json`."""
     write_atomically(folder / "tokenizer.json", lambda path: path.write_text(tokenizer.to_str(pretty=True), "utf-8"))
-    write_json(folder / "tokenizer_config.json", tokenizer_config())
+    write_json(folder / "tokenizer_config.json", tokenizer_config(chat_format(tokenizer)))
     write_json(folder / "generation_config.json", generation_config(tokenizer))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from tokenizers import Tokenizer
 
 from mar_training.config import ModelConfig
-from mar_training.data.tokenizer import END, SAMPLING, encode_prompt
+from mar_training.data.tokenizer import SAMPLING, encode_prompt, end_token
 from mar_training.decode import generate
+from mar_training.teacher.decode import continue_prompts
+from mar_training.teacher.llama import LlamaConfig
 
 PROMPTS = (
     "Hi!", "Hello, how are you?", "Good morning!", "What is your name?", "Who made you?", "What can you do?",
@@ -44,12 +46,22 @@ def answer(params, config: ModelConfig, tokenizer: Tokenizer, chats: list[list[d
         params,
         config,
         [encode_prompt(tokenizer, chat) for chat in chats],
-        end=tokenizer.token_to_id(END),
+        end=end_token(tokenizer),
         max_new=SAMPLING["max_new_tokens"],
         temperature=SAMPLING["temperature"],
         top_p=SAMPLING["top_p"],
         seed=seed,
     )
+    return [tokenizer.decode(reply) for reply in replies]
+
+
+def greedy_answers(params, config, tokenizer: Tokenizer, chats: list[list[dict]], *, max_new: int) -> list[str]:
+    """The likeliest reply to each chat, token by token; of a Llama too."""
+    prompts, end = [encode_prompt(tokenizer, chat) for chat in chats], end_token(tokenizer)
+    if isinstance(config, LlamaConfig):
+        replies = [r for r, _ in continue_prompts(params, config, prompts, ends=(end,), max_new=max_new)]
+    else:
+        replies = generate(params, config, prompts, end=end, max_new=max_new)
     return [tokenizer.decode(reply) for reply in replies]
 
 

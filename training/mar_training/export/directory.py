@@ -17,14 +17,18 @@ from mar_training.data.batches import source_weight
 from mar_training.data.shards import Shard, open_with_tokenizer
 from mar_training.data.tokenizer import save_tokenizer
 from mar_training.errors import MarError
+from mar_training.evaluate.choices import read_items
 from mar_training.evaluate.replies import conversations
 from mar_training.evaluate.report import evaluate, print_comparison
 from mar_training.export.card import model_card
 from mar_training.export.layout import NAME_PATTERN
+from mar_training.export.parts import WEIGHTS, split_weights
 from mar_training.export.reader import check_manifest, read_packed
 from mar_training.export.writer import pack_params, write_manifest, write_weights
 from mar_training.files import sha256, write_atomically, write_json
 from mar_training.model import forward, lm_head
+from mar_training.teacher.store import WEIGHTS as TEACHER_WEIGHTS
+from mar_training.teacher.store import is_teacher, load_teacher
 from mar_training.train import checkpoint
 
 TOLERANCE = 1e-5
@@ -32,12 +36,19 @@ TOLERANCE = 1e-5
 
 
 def export(
-    name: str, run: Path, dense: Path, data: Path, models: Path, story_path: Path, rows: int | None = None
+    name: str,
+    run: Path,
+    dense: Path,
+    data: Path,
+    models: Path,
+    story_path: Path,
+    rows: int | None = None,
+    questions: tuple[Path, int | None] | None = None,
 ) -> dict:
     """Writes `models/name/` from the spiking run `run` and its dense teacher; returns `metrics.json`'s content.
 
     `story_path` is a TOML file with what no measurement can say: summary, can, cannot, commands. Evaluates both
-    networks on the first `rows` validation rows, or all.
+    networks on the first `rows` validation rows, or all, and on `questions` (folder, how many of each file).
     """
     try:
         story = tomllib.loads(story_path.read_text(encoding="utf-8"))
@@ -50,8 +61,7 @@ def export(
     params, info = checkpoint.load_params(checkpoint.resolve(run))
     config = info["config"]
     weights = pack_params(params, config)
-    dense_path = checkpoint.resolve(dense)
-    dense_params, dense_info = checkpoint.load_params(dense_path)
+    dense_path, dense_params, dense_info = _open_dense(dense, info)
     if info["tokenizer_sha256"] != train.tokenizer_sha256:
         raise MarError(f"{run} was trained with another tokenizer than that of {data}")
     if info["teacher_sha256"] != sha256(dense_path):
@@ -70,11 +80,16 @@ def export(
     if not difference <= TOLERANCE:  # so written, NaN fails too
         raise MarError(f"the exported logits differ from the trainer's by {difference:.2e}, over {TOLERANCE}")
 
-    spiking_result = evaluate(packed, config, val, tokenizer, rows=rows)
-    dense_result = evaluate(dense_params, dense_info["config"], val, tokenizer, rows=rows)
+    items = read_items(questions[0], tokenizer, questions[1]) if questions else None
+    teacher = (dense_params, dense_info["config"])
+    dense_result = evaluate(*teacher, val, tokenizer, rows=rows, items=items)
+    tasks = dense_result.get("tasks")
+    spiking_result = evaluate(
+        packed, config, val, tokenizer, rows=rows, teacher=teacher, items=items, teacher_tasks=tasks
+    )
     print_comparison({"dense teacher": dense_result, name: spiking_result})
 
-    weights_bytes = (folder / "model.safetensors").stat().st_size
+    weights_bytes = (folder / WEIGHTS).stat().st_size
     metrics = metrics_json(spiking_result, dense_result, info, dense_info, weights_bytes)
     metrics["parameters"] = parameters.count(params)
     metrics["largest_logit_difference"] = difference
@@ -83,11 +98,21 @@ def export(
     story["chats"] = conversations(packed, config, tokenizer)
     card = model_card(name, config, metrics, story)
     write_atomically(folder / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
+    split_weights(folder)
     write_manifest(folder)
     check_manifest(folder)
     _put_in_place(folder, models / name)
     print(f"wrote {models / name}: {weights_bytes:,} bytes of weights, logits within {difference:.1e}")
     return metrics
+
+
+def _open_dense(dense: Path, info: dict) -> tuple[Path, dict, dict]:
+    """(file, parameters, info) of the teacher of the run with `info`: a dense run, or a Llama nobody trained here."""
+    if not is_teacher(dense):
+        path = checkpoint.resolve(dense)
+        return path, *checkpoint.load_params(path)
+    params, config, _ = load_teacher(dense)
+    return dense / TEACHER_WEIGHTS, params, {"config": config, "tokens": 0, "step": 0, "recipe": info["recipe"]}
 
 
 def _put_in_place(built: Path, folder: Path) -> None:
@@ -121,6 +146,7 @@ def metrics_json(spiking: dict, dense: dict, info: dict, dense_info: dict, weigh
 
     same = ("ac_per_token", "mac_per_token", "mul_per_token", "dense_mac_per_token", "energy_pj_per_token")
     also = ("perplexity", "bits_per_byte", "distinct_1", "distinct_2", "repetition", "val_tokens")
+    measured = ("teacher_kl", "teacher_top1_agreement", "retention", "retention_above_chance", "tasks")
     return {
         "bytes": weights_bytes,
         "tokens_trained": {"dense": dense_info["tokens"], "spiking": info["tokens"]},
@@ -133,6 +159,8 @@ def metrics_json(spiking: dict, dense: dict, info: dict, dense_info: dict, weigh
         "firing_rate": by_place("rate"),
         "active": by_place("active"),
         **{key: spiking[key] for key in (*same, *also)},
+        **{key: spiking[key] for key in measured if key in spiking},
+        **({"teacher_tasks": dense["tasks"]} if "tasks" in dense else {}),
     }
 
 

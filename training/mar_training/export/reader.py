@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from mar_training.config import SITES, ModelConfig, from_dict
 from mar_training.errors import MarError
 from mar_training.export.layout import DTYPES, FORMAT_VERSION, NAME_PATTERN, tensors
 from mar_training.export.packing import unpack
+from mar_training.export.parts import WEIGHTS, weights_bytes
 from mar_training.export.writer import PLAIN
 from mar_training.files import read_json
 
@@ -42,13 +45,14 @@ def read_config(folder: Path) -> ModelConfig:
 def read_packed(folder: Path) -> tuple[dict, ModelConfig]:
     """(packed parameters, config): integers as floats, their scales and 1/V, as `model.site_weights` takes them."""
     config = read_config(folder)
-    path = folder / "model.safetensors"
+    path = folder / WEIGHTS
+    whole = weights_bytes(folder)
     try:
-        with safe_open(path, framework="numpy") as f:
-            metadata = f.metadata() or {}
-            raw = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, SafetensorError) as e:
+        raw = load(whole)
+        header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
+    except SafetensorError as e:
         raise MarError(f"cannot read {path}: {e}") from e
+    metadata = header.get("__metadata__", {})
     if metadata != {"format": "mar", "format_version": str(FORMAT_VERSION)}:
         raise MarError(f"{path}: its metadata does not say format mar, version {FORMAT_VERSION}: {metadata}")
     expected = tensors(config)
@@ -80,6 +84,20 @@ def read_packed(folder: Path) -> tuple[dict, ModelConfig]:
         "layers": {name: jnp.asarray(np.stack(values)) for name, values in layers.items()},
     }
     return packed, config
+
+
+def dequantised(packed: dict, config: ModelConfig) -> tuple[dict, ModelConfig]:
+    """(parameters, config) to train on from, with float weights: what a model directory still knows of its training."""
+    layers = dict(packed["layers"])
+    layers["A_log"] = jnp.log(-layers.pop("A"))
+    for site in SITES:
+        inv_threshold = layers.pop(f"{site}_inv_threshold")
+        folded = layers.pop(f"{site}_q") * layers.pop(f"{site}_scale")[:, None, :]
+        layers[site] = folded * inv_threshold[:, :, None]
+        layers[f"log_threshold_{site}"] = -jnp.log(inv_threshold)
+    embed = packed["embed_q"] * packed["embed_scale"][:, None]
+    params = {"embed": embed, "final_norm": packed["final_norm"], "layers": layers}
+    return params, config.replace(weights=("float",) * 4, embed_weights="float")
 
 
 def check_manifest(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -20,6 +23,19 @@ def start(cpu_devices: int = 0, coordinator: str = "", process: int = 0, process
         jax.config.update("jax_num_cpu_devices", cpu_devices)
     if coordinator:
         jax.distributed.initialize(coordinator, processes, process)
+
+
+@contextmanager
+def compiled_once(folder: Path):
+    """Keeps what is compiled in `folder`, unless the caller keeps it elsewhere: later and resumed runs load it."""
+    if jax.config.jax_compilation_cache_dir:
+        yield
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    try:
+        yield
+    finally:
+        jax.config.update("jax_compilation_cache_dir", None)
 
 
 def on_any_host(flag: bool) -> bool:

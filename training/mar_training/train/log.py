@@ -42,7 +42,9 @@ class RunLog:
             parts.append(f"{entry['tokens'] / 1e6:7.2f} M tokens")
         if "tokens_per_second" in entry:
             parts.append(f"{entry['tokens_per_second']:7,.0f} tokens/s")
-        for key in ("loss", "kl", "features", "val_loss", "val_reply_loss"):
+        if "mfu" in entry:
+            parts.append(f"MFU {entry['mfu']:.1%}")
+        for key in ("loss", "kl", "features", "val_loss", "val_reply_loss", "teacher_kl", "teacher_top1_agreement"):
             if key in entry:
                 parts.append(f"{key.replace('_', ' ')} {entry[key]:.4f}")
         for key in ("rate", "active"):

@@ -21,7 +21,9 @@ from mar_training.data.batches import Batch, Packer
 from mar_training.data.shards import Shard
 from mar_training.errors import MarError
 from mar_training.evaluate.loss import validation
+from mar_training.flops import peak_flops, step_flops
 from mar_training.model import PADDING
+from mar_training.teacher.llama import LlamaConfig
 from mar_training.train import checkpoint, objective
 from mar_training.train.devices import DataParallel, on_any_host
 from mar_training.train.log import RunLog
@@ -31,10 +33,10 @@ from mar_training.train.recipe import Recipe
 
 @dataclass
 class Teacher:
-    """The dense network that a spiking student learns from."""
+    """The network that a student learns from."""
 
     params: dict
-    config: ModelConfig
+    config: ModelConfig | LlamaConfig
     sha256: str
 
 
@@ -93,12 +95,20 @@ class Trainer:
         return int(self.recipe.train.steps * self.recipe.quantise.after)
 
     def config_at(self, step: int) -> ModelConfig:
-        """The network as it runs at a step: with float weights first, then with those of `[quantise]`."""
-        if self.recipe.stage == "dense" or step < self.quantised_from:
+        """The network as it runs at a step: of stage 1 with its window by then, of stage 2 with float weights first,
+        then with those of `[quantise]`."""
+        recipe = self.recipe
+        if recipe.stage == "convert" and (windows := recipe.convert.windows):
+            place = min(step * len(windows) // recipe.train.steps, len(windows) - 1)
+            return self.config.replace(window=windows[place])
+        if recipe.stage != "spiking" or step < self.quantised_from:
             return self.config
-        return self.config.replace(
-            weights=self.recipe.quantise.weights, embed_weights=self.recipe.quantise.embed_weights
-        )
+        return self.config.replace(weights=recipe.quantise.weights, embed_weights=recipe.quantise.embed_weights)
+
+    def spiking_at(self, step: int) -> np.float32 | None:
+        """The share of the counts that a step lets through; None where that is all."""
+        length = self.recipe.sparsity.anneal * self.recipe.train.steps
+        return np.float32(min(1.0, step / length)) if self.recipe.stage == "spiking" and length else None
 
     def _resume(self) -> None:
         path = checkpoint.latest(self.folder)
@@ -119,14 +129,17 @@ class Trainer:
             self._steps[config] = jax.jit(partial(self._train_step, config), donate_argnums=0)
         return self._steps[config]
 
-    def _train_step(self, config: ModelConfig, state, batch: Batch, teacher):
+    def _train_step(self, config: ModelConfig, state, batch: Batch, teacher, spiking):
         """One update from batches [accumulate, rows, l]; gradients add up to those of one large batch."""
         denominator = jnp.maximum(batch.weight.sum(), 1.0)
 
         def loss_of(params, micro):
             if self.recipe.stage == "dense":
                 return objective.dense_loss(params, micro, denominator, config, self.recipe)
-            return objective.spiking_loss(params, micro, denominator, config, self.recipe, teacher, self.teacher.config)
+            given = (params, micro, denominator, config, self.recipe, teacher, self.teacher.config)
+            if self.recipe.stage == "convert" and self.recipe.convert.objective == "blocks":
+                return objective.align_loss(*given)
+            return objective.distill_loss(*given, spiking)
 
         grad = jax.grad(loss_of, has_aux=True)
         if self.recipe.train.accumulate == 1:
@@ -179,7 +192,7 @@ class Trainer:
         while self.step < train.steps:
             batch, tokens = self._batch(self.step)
             step_fn = self._compiled(self.config_at(self.step))
-            self.state, metrics = step_fn(self.state, batch, self.teacher_params)
+            self.state, metrics = step_fn(self.state, batch, self.teacher_params, self.spiking_at(self.step))
             pending.append(metrics)
             self.step += 1
             self.tokens += tokens
@@ -196,7 +209,7 @@ class Trainer:
                 means = self._means(pending)
                 elapsed = time.monotonic() - since
                 entry = {"step": self.step, "tokens": self.tokens, **means}
-                self.log.write(entry | {"tokens_per_second": (self.tokens - tokens_then) / elapsed})
+                self.log.write(entry | self._speed((self.tokens - tokens_then) / elapsed))
                 pending = []
             if due["save"] or stopping:
                 self._checkpoint()
@@ -207,6 +220,24 @@ class Trainer:
                 self.log.write({"step": self.step, "tokens": self.tokens, **result})
             if not pending:
                 since, tokens_then = time.monotonic(), self.tokens
+
+    def _speed(self, tokens_per_second: float) -> dict:
+        """Tokens a second and, on hardware whose peak is known, the share of it that they take."""
+        peak, teacher = peak_flops(), self.teacher.config if self.teacher else None
+        flops = step_flops(self.config, teacher, self.recipe.data.seq_len)
+        mfu = {"mfu": tokens_per_second * flops / peak} if peak else {}
+        return {"tokens_per_second": tokens_per_second, **mfu}
+
+    def timed(self, steps: int = 2) -> tuple[float, float]:
+        """(seconds to compile and take the first step, seconds of each of `steps` more); the run's state is spent."""
+        seconds = []
+        for step in range(steps + 1):
+            started = time.monotonic()
+            given = (self._batch(step)[0], self.teacher_params, self.spiking_at(step))
+            self.state, metrics = self._compiled(self.config_at(step))(self.state, *given)
+            jax.block_until_ready(metrics)
+            seconds.append(time.monotonic() - started)
+        return seconds[0], min(seconds[1:])
 
     def _means(self, pending: list) -> dict:
         pending = jax.device_get(pending)
@@ -234,7 +265,13 @@ class Trainer:
             batch_rows=self.recipe.train.rows,
             options=objective.options(self.recipe),
             devices=self.devices,
+            teacher=(self.teacher_params, self.teacher.config) if self._watches_teacher else None,
         )
+
+    @property
+    def _watches_teacher(self) -> bool:
+        """Whether validation measures the distance to the teacher too: where the teacher is a pretrained one."""
+        return self.teacher is not None and isinstance(self.teacher.config, LlamaConfig)
 
     def _info(self) -> dict:
         return {

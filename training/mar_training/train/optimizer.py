@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, muon
@@ -62,4 +64,18 @@ def optimizer(recipe: OptimizerRecipe, steps: int) -> optax.GradientTransformati
             # An update as large as AdamW's, so that one learning rate suits both (arXiv 2502.16982).
             consistent_rms=0.2,
         )
-    return optax.chain(optax.clip_by_global_norm(recipe.clip), update)
+    parts = [optax.clip_by_global_norm(recipe.clip), update]
+    if recipe.vector_scale != 1.0:
+        parts.append(optax.stateless(partial(_scale_vectors, recipe.vector_scale)))
+    return optax.chain(*parts)
+
+
+def _scale_vectors(scale: float, updates, params):
+    """Updates of all but projections and embedding times `scale`."""
+    del params
+
+    def one(path, update):
+        matrix = is_projection(path) or getattr(path[-1], "key", None) == "embed"
+        return update if matrix else scale * update
+
+    return jax.tree_util.tree_map_with_path(one, updates)

@@ -27,7 +27,8 @@ class OptimizerRecipe:
     """`[optimizer]`: `adamw`, or `muon` for the projections with AdamW at `adam_lr` for the rest.
 
     `schedule`: `cosine`, `wsd` (constant, then linear to `final_lr` over the last `decay_fraction`) or `constant`;
-    `final_lr` is a fraction of the peak. `ema` 0 switches the average of the weights off.
+    `final_lr` is a fraction of the peak. `ema` 0 switches the average of the weights off. `vector_scale` multiplies the
+    rate of gains, thresholds and all else that is neither projection nor embedding.
     """
 
     name: str = "adamw"
@@ -42,11 +43,15 @@ class OptimizerRecipe:
     beta2: float = 0.95
     clip: float = 1.0
     ema: float = 0.0
+    vector_scale: float = 1.0
 
 
 @dataclass(frozen=True)
 class TrainRecipe:
-    """`[train]`: a step is `rows` x `accumulate` rows; `dtype` is what the projections multiply in."""
+    """`[train]`: a step is `rows` x `accumulate` rows; `dtype` is what the projections multiply in.
+
+    `head_chunk`: tokens of each row whose logits exist at a time.
+    """
 
     steps: int = 1000
     rows: int = 8
@@ -59,6 +64,7 @@ class TrainRecipe:
     eval_every: int = 100
     eval_rows: int = 64
     checkpoint_every: int = 200
+    head_chunk: int = 32
 
 
 @dataclass(frozen=True)
@@ -77,12 +83,15 @@ class DistillRecipe:
 class SparsityRecipe:
     """`[sparsity]`, off by default: `weight` x how far each site's share of firing neurons exceeds `active_target`.
 
-    `threshold_init` is where each site's thresholds start, as a multiple of each neuron's mean |I|.
+    `threshold_init` is where each site's thresholds start, as a multiple of each neuron's mean |I|; 0 takes, for every
+    layer, the multiple whose counts are nearest to the currents. Over the first `anneal` of the steps the counts take
+    over from the currents themselves, linearly.
     """
 
     weight: float = 0.0
     active_target: tuple[float, ...] = (0.35, 0.35, 0.35, 0.35)
     threshold_init: tuple[float, ...] = (1.0,) * 4
+    anneal: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,13 +103,35 @@ class QuantiseRecipe:
     after: float = 0.6
 
 
+@dataclass(frozen=True)
+class ConvertRecipe:
+    """`[convert]`, where the teacher is a Llama.
+
+    `objective`: `blocks` aligns each mixer with the teacher's attention on the teacher's own inputs (stage 1a),
+    `logits` distils end to end (1b).
+
+    `windows` shrink the window: each is in force for an equal share of the steps. `layers` keeps only these layers of
+    the teacher. `rotate` is the seed of the rotation of the residual stream (-1: none), among channels whose last gain
+    is within a factor 1 + `rotate_tolerance`.
+    """
+
+    objective: str = "logits"
+    windows: tuple[int, ...] = ()
+    layers: tuple[int, ...] = ()
+    rotate: int = -1
+    rotate_tolerance: float = 0.1
+
+
 STUDENT_KEYS = ("neuron", "steps", "tau", "precharge")
 """What a spiking recipe's `[model]` may say; all else is the teacher's."""
+
+HYBRID_KEYS = ("window", "sinks", "n_groups", "d_state", "d_conv")
+"""What `[model]` may say besides where the teacher is a Llama."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run. For `spiking`, `model` holds only what differs from the teacher: neuron, steps, tau, precharge."""
+    """A whole run. For `convert` and `spiking`, `model` holds only what differs from the teacher."""
 
     name: str
     stage: str
@@ -111,29 +142,36 @@ class Recipe:
     distill: DistillRecipe = DistillRecipe()
     sparsity: SparsityRecipe = SparsityRecipe()
     quantise: QuantiseRecipe = QuantiseRecipe()
+    convert: ConvertRecipe = ConvertRecipe()
 
-    def student(self, teacher: ModelConfig | None = None) -> ModelConfig:
-        """The network this run trains, checked, before quantisation."""
+    def student(self, teacher: ModelConfig | None = None, *, hybrid: bool = False) -> ModelConfig:
+        """The network this run trains, checked, before quantisation. `hybrid`: `teacher` was made from a Llama."""
         base = dataclasses.asdict(teacher) if teacher else {}
-        neuron = {} if self.stage == "dense" else {"neuron": "atmn"}
-        if self.stage == "spiking" and (others := set(self.model) - set(STUDENT_KEYS)):
+        neuron = {"neuron": "atmn"} if self.stage == "spiking" else {}
+        allowed = (STUDENT_KEYS if self.stage == "spiking" else ()) + (HYBRID_KEYS if hybrid else ())
+        if self.stage != "dense" and (others := set(self.model) - set(allowed)):
             raise MarError(
-                f"{self.name}: [model] {min(others)} comes from the teacher; stage 2 sets {', '.join(STUDENT_KEYS)}"
+                f"{self.name}: [model] {min(others)} comes from the teacher; "
+                f"this stage sets {', '.join(allowed) or 'nothing'}"
             )
         config = from_dict(ModelConfig, base | neuron | self.model, f"{self.name}: [model]").checked()
-        if (config.neuron == "dense") != (self.stage == "dense"):
+        if (config.neuron == "dense") != (self.stage != "spiking"):
             raise MarError(f"{self.name}: [model] neuron {config.neuron!r} is not of stage {self.stage!r}")
         return config
 
     def continues(self, earlier: dict[str, Any]) -> None:
         """Raises `MarError` where a run begun with the recipe `earlier` cannot go on with this one, naming the key."""
         now = json.loads(json.dumps(dataclasses.asdict(self)))
-        may_change = {("train", key) for key in ("log_every", "eval_every", "eval_rows", "checkpoint_every")}
+        defaults = json.loads(json.dumps({key: dataclasses.asdict(table()) for key, table in _TABLES.items()}))
+        may_change = {
+            ("train", key) for key in ("log_every", "eval_every", "eval_rows", "checkpoint_every", "head_chunk")
+        }
         if self.stage == "dense":
             # In stage 2 the number of steps decides when the weights become integers.
             may_change |= {("train", "steps"), ("optimizer", "decay_fraction")}
         for table, values in now.items():
-            before = earlier.get(table)
+            # A key that is younger than the run had its default then.
+            before = defaults[table] | earlier.get(table, {}) if table in defaults else earlier.get(table)
             if not isinstance(values, dict):
                 values, before = {"": values}, {"": before}
             for key in values | before:
@@ -151,6 +189,7 @@ _TABLES = {
     "distill": DistillRecipe,
     "sparsity": SparsityRecipe,
     "quantise": QuantiseRecipe,
+    "convert": ConvertRecipe,
 }
 _CHOICES = {
     ("optimizer", "name"): ("adamw", "muon"),
@@ -158,6 +197,7 @@ _CHOICES = {
     ("train", "dtype"): ("float32", "bfloat16"),
     ("distill", "features"): ("none", "pre", "post", "both"),
     ("data", "loss_on"): ("all", "assistant"),
+    ("convert", "objective"): ("blocks", "logits"),
 }
 _RANGES = {
     ("data", "seq_len"): (2, 1_000_000),
@@ -176,7 +216,11 @@ _RANGES = {
     ("optimizer", "final_lr"): (0.0, 1.0),
     ("optimizer", "clip"): (1e-6, 1e6),
     ("optimizer", "ema"): (0.0, 0.999999),
+    ("optimizer", "vector_scale"): (0.0, 1000.0),
     ("quantise", "after"): (0.0, 0.999999),
+    ("train", "head_chunk"): (1, 1_000_000),
+    ("sparsity", "anneal"): (0.0, 1.0),
+    ("convert", "rotate_tolerance"): (0.0, 10.0),
 }
 
 
@@ -200,8 +244,8 @@ def recipe_from_dict(raw: dict[str, Any], where: str) -> Recipe:
         for key, value in raw.items()
     }
     recipe = from_dict(Recipe, built, where)
-    if recipe.stage not in ("dense", "spiking"):
-        raise MarError(f"{where}: stage must be 'dense' or 'spiking', not {recipe.stage!r}")
+    if recipe.stage not in ("dense", "convert", "spiking"):
+        raise MarError(f"{where}: stage must be 'dense', 'convert' or 'spiking', not {recipe.stage!r}")
     for (table, key), allowed in _CHOICES.items():
         value = getattr(getattr(recipe, table), key)
         if value not in allowed:

@@ -1,4 +1,4 @@
-"""`mar-train train dense` and `mar-train train spiking`: what a run starts from."""
+"""`mar-train train dense`, `train convert` and `train spiking`: what a run starts from."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import jax
 from mar_training import params as parameters
 from mar_training.config import ModelConfig
 from mar_training.data.batches import Packer
-from mar_training.data.shards import Shard, open_with_tokenizer
+from mar_training.data.shards import Shard, open_with_tokenizer, tokenizer_hash
+from mar_training.data.tokenizer import load_tokenizer
 from mar_training.errors import MarError
+from mar_training.export.reader import dequantised, read_packed
 from mar_training.files import sha256
-from mar_training.model import forward
+from mar_training.teacher import llama
+from mar_training.teacher.llama import LlamaConfig
+from mar_training.teacher.rotate import rotated
+from mar_training.teacher.store import WEIGHTS, is_teacher, load_teacher
 from mar_training.train import checkpoint, objective
+from mar_training.train.convert import converted, hybrid_config, without_window
 from mar_training.train.loop import Teacher, Trainer
 from mar_training.train.recipe import Recipe
+from mar_training.train.thresholds import calibrated
 
 
 def train_dense(recipe: Recipe, data: Path, folder: Path, *, init: Path | None = None, quiet: bool = False) -> dict:
@@ -36,45 +43,123 @@ def train_dense(recipe: Recipe, data: Path, folder: Path, *, init: Path | None =
     return trainer.run()
 
 
-def train_spiking(
+def train_convert(*given, **options) -> dict:
+    """Stage 1: trains the dense student of a Llama; arguments as of `convert_trainer`."""
+    return convert_trainer(*given, **options).run()
+
+
+def train_spiking(*given, **options) -> dict:
+    """Stage 2: trains the spiking student of a dense teacher; arguments as of `spiking_trainer`."""
+    return spiking_trainer(*given, **options).run()
+
+
+def convert_trainer(
     recipe: Recipe, data: Path, teacher_path: Path, folder: Path, *, init: Path | None = None, quiet: bool = False
-) -> dict:
-    """Trains the spiking student of a dense teacher, from the teacher's weights or from the checkpoint `init`."""
+) -> Trainer:
+    """A run of stage 1, from the Llama's own weights or from the checkpoint `init`.
+
+    A recipe with window = 0 drops the window branch of a hybrid `init`.
+    """
     train, val, _ = open_with_tokenizer(data)
-    path = checkpoint.resolve(teacher_path)
+    if not is_teacher(teacher_path):
+        raise MarError(f"{teacher_path} is no Llama; stage 1 needs one: mar-train teacher import")
+    teacher = open_teacher(teacher_path, recipe, train)
+    if init:
+        start, found = _dense_start(init, recipe, train)
+        if found.window and recipe.model.get("window") == 0:
+            start, found = without_window(start, found)
+        config = recipe.student(found, hybrid=True)
+    else:
+        config = recipe.student(hybrid_config(teacher.config, recipe.convert.layers), hybrid=True)
+        start = _converted(teacher, config, train, recipe)
+    return _trainer(recipe, config, start, (train, val), folder, teacher, quiet)
+
+
+def spiking_trainer(
+    recipe: Recipe, data: Path, teacher_path: Path, folder: Path, *, init: Path | None = None, quiet: bool = False
+) -> Trainer:
+    """A run of stage 2.
+
+    The teacher is a dense run or a Llama. The student starts from `init`, a checkpoint, dense or spiking, or a model
+    directory, or from the teacher's weights; of a Llama that is the untrained hybrid.
+    """
+    train, val, _ = open_with_tokenizer(data)
+    teacher = open_teacher(teacher_path, recipe, train)
+    if init:
+        start, dense = _start(init, recipe, train)
+        config = recipe.student(replace(dense, neuron="dense", weights=("float",) * 4, embed_weights="float"))
+    elif isinstance(teacher.config, LlamaConfig):
+        config = recipe.student(hybrid_config(teacher.config, recipe.convert.layers), hybrid=True)
+        dense = replace(config, neuron="dense")
+        start = _converted(teacher, dense, train, recipe)
+    else:
+        start, dense = teacher.params, teacher.config
+        config = recipe.student(dense)
+    if dense.neuron == "dense":
+        start = calibrated(start, dense, config, train, recipe)
+    return _trainer(recipe, config, start, (train, val), folder, teacher, quiet)
+
+
+def open_teacher(path: Path, recipe: Recipe, shard: Shard) -> Teacher:
+    """A Llama's folder, rotated as the recipe says, or a dense checkpoint of this trainer."""
+    if is_teacher(path):
+        weights, config, tokenizer = load_teacher(path)
+        if tokenizer_hash(tokenizer) != shard.tokenizer_sha256:
+            raise MarError(f"{path} has another tokenizer than this data folder's; make it with --tokenizer from there")
+        if recipe.convert.rotate >= 0:
+            weights = rotated(weights, config, recipe.convert.rotate, recipe.convert.rotate_tolerance)
+        return Teacher(weights, config, sha256(path / WEIGHTS))
+    path = checkpoint.resolve(path)
     weights, info = checkpoint.load_params(path)
-    _same_tokenizer(info, train, path)
+    _same_tokenizer(info, shard, path)
     if info["config"].neuron != "dense":
         raise MarError(f"{path} is a spiking network; stage 2 needs a dense teacher")
-    teacher = Teacher(weights, info["config"], sha256(path))
-    config = recipe.student(teacher.config)
-    if init:
-        start, init_info = checkpoint.load_params(checkpoint.resolve(init))
-        _same_tokenizer(init_info, train, init)
-        if init_info["config"].neuron == "dense":
-            start = calibrated(start, init_info["config"], train, recipe)
-    else:
-        start = calibrated(weights, teacher.config, train, recipe)
-    trainer = Trainer(
+    return Teacher(weights, info["config"], sha256(path))
+
+
+def _converted(teacher: Teacher, config: ModelConfig, shard: Shard, recipe: Recipe) -> dict:
+    packer = Packer(shard, recipe.data.seq_len, recipe.train.seed, recipe.data.weights)
+    batch = packer.batch(0, recipe.train.rows)
+    run = replace(objective.options(recipe), currents="mean")
+    measure = jax.jit(lambda p: llama.forward(p, batch.tokens, batch.segment, teacher.config, run).currents)
+    return converted(teacher.params, teacher.config, config, measure(teacher.params), recipe.convert.layers)
+
+
+def _start(init: Path, recipe: Recipe, shard: Shard) -> tuple[dict, ModelConfig]:
+    """Weights and config of a checkpoint in the basis of the recipe, or of a model directory as floats."""
+    if (init / "manifest.json").exists():
+        if tokenizer_hash(load_tokenizer(init / "tokenizer.json")) != shard.tokenizer_sha256:
+            raise MarError(f"{init} has another tokenizer than this data folder's")
+        return dequantised(*read_packed(init))
+    path = checkpoint.resolve(init)
+    weights, info = checkpoint.load_params(path)
+    _same_tokenizer(info, shard, path)
+    before = info.get("recipe", {}).get("convert")
+    for key in ("rotate", "rotate_tolerance", "layers") if before else ():
+        now = getattr(recipe.convert, key)
+        if before[key] != (list(now) if isinstance(now, tuple) else now):
+            raise MarError(f"{path} was trained with [convert] {key} = {before[key]}, this recipe says {now}")
+    return weights, info["config"]
+
+
+def _dense_start(init: Path, recipe: Recipe, shard: Shard) -> tuple[dict, ModelConfig]:
+    weights, config = _start(init, recipe, shard)
+    if config.neuron != "dense":
+        raise MarError(f"{init} is a spiking network; stage 1 trains a dense one")
+    return weights, config
+
+
+def _trainer(recipe, config, start, shards, folder, teacher, quiet) -> Trainer:
+    return Trainer(
         recipe,
         config,
         start,
-        (train, val),
+        shards,
         folder,
-        tokenizer_sha256=train.tokenizer_sha256,
+        tokenizer_sha256=shards[0].tokenizer_sha256,
         teacher=teacher,
         quiet=quiet,
     )
-    return trainer.run()
-
-
-def calibrated(weights: dict, dense: ModelConfig, shard: Shard, recipe: Recipe) -> dict:
-    """Adds thresholds to dense weights, from the mean |I| of each neuron over one batch of training data."""
-    packer = Packer(shard, recipe.data.seq_len, recipe.train.seed, recipe.data.weights)
-    batch = packer.batch(0, recipe.train.rows)
-    run = replace(objective.options(recipe), currents=True)
-    measure = jax.jit(lambda params: forward(params, batch.tokens, batch.segment, dense, run).currents)
-    return parameters.with_thresholds(weights, measure(weights), recipe.sparsity.threshold_init)
 
 
 def _same_tokenizer(info: dict, shard: Shard, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A pretrained Llama as the teacher: reading it, running it, and letting it write data."""
