@@ -11,8 +11,15 @@ use crate::paths;
 use crate::run::{command, run, step};
 use crate::setup;
 
-const INPUTS: [&str; 7] =
-    ["src", "shaders", "Cargo.toml", "Cargo.lock", ".cargo/config.toml", "xtask/src/build/wasm.rs", "www/package-lock.json"];
+const INPUTS: [&str; 7] = [
+    "src",
+    "shaders",
+    "Cargo.toml",
+    "Cargo.lock",
+    ".cargo/config.toml",
+    "xtask/src/build/wasm.rs",
+    "www/package-lock.json",
+];
 
 /// Where the engine goes, for the front end to import.
 pub fn pkg() -> PathBuf {
