@@ -39,28 +39,30 @@ def plot_logs(logs: list[Path], out: Path) -> None:
 def plot_sparsity(runs: list[Path], out: Path) -> None:
     """Draws validation loss against firing rate and against the share of neurons that fire, a point a spiking run.
 
-    Dense runs among `runs` become horizontal lines. The figures are those of each run's `final.safetensors`.
+    Runs of the same name, as seeds of one variant are, share a colour. Dense runs among `runs` become horizontal lines.
+    The figures are those of each run's `final.safetensors`.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(11, 4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
+    colours: dict[str, str] = {}
     for run in runs:
         info = checkpoint.read_info(checkpoint.resolve(run))
         result = info.get("result")
         if result is None:
             raise MarError(f"{run} has no final result yet: let the run finish")
+        label = run.name if run.name not in colours else None
+        colour = colours.setdefault(run.name, f"C{len(colours)}")
         for axes, key in zip(panels, ("rate", "active"), strict=True):
-            if key not in result:
-                axes.axhline(result["val_loss"], linestyle="--", linewidth=1, color="gray")
-                axes.annotate(f"{run.name} (dense)", (0, result["val_loss"]), fontsize=7)
-                continue
-            at = (sum(result[key]) / len(result[key]), result["val_loss"])
-            axes.plot(*at, "o")
-            axes.annotate(run.name, at, fontsize=7, xytext=(4, 4), textcoords="offset points")
+            if key in result:
+                axes.plot(sum(result[key]) / len(result[key]), result["val_loss"], "o", color=colour, label=label)
+            else:
+                axes.axhline(result["val_loss"], linestyle="--", linewidth=1, color=colour, label=label)
     panels[0].set(xlabel="firing rate, spikes a neuron and micro-step", ylabel="validation loss, nats a token")
     panels[1].set(xlabel="share of neurons that fire")
     for axes in panels:
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
     _save(figure, out)
 
 
