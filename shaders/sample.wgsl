@@ -23,7 +23,7 @@ struct Sampling {
 @group(0) @binding(4) var<storage, read> history: array<u32>;         // [RECENT]  tokens before the burst
 @group(0) @binding(5) var<storage, read> ends: array<u32>;            // [ends]  tokens that end a reply
 
-const RECENT: u32 = 64u;      // tokens that the penalty looks back on (src/session.rs)
+const RECENT: u32 = 64u;      // tokens that the penalty looks back on (src/engine/mod.rs)
 const NONE: u32 = 0xffffffffu;
 
 var<workgroup> this_step: u32;
@@ -149,7 +149,7 @@ fn pcg(x: u32) -> u32 {
 // Noise of the standard Gumbel distribution, from a hash of where it is wanted.
 fn gumbel(position: u32, token: u32) -> f32 {
     let hash = pcg(token ^ pcg(position ^ pcg(sampling.seed)));
-    let uniform_ = (f32(hash >> 8u) + 0.5) * (1.0 / 16777216.0);
+    let uniform_ = (f32(hash >> 9u) + 0.5) * (1.0 / 8388608.0);
     return -ln(max(-ln(uniform_), 1e-30));
 }
 

@@ -154,6 +154,9 @@ pub struct Config {
     pub embed_weights: WeightKind,
 }
 
+/// Numbers that a state may have: 1 GiB of float32.
+const MAX_STATE: u64 = 1 << 28;
+
 impl Config {
     /// Reads and checks the bytes of a `config.json`.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
@@ -228,6 +231,14 @@ impl Config {
         }
     }
 
+    /// Numbers of a conversation's state: the scan's, the convolution's past and the window branch's rings.
+    pub fn state_len(&self) -> u64 {
+        let n = |x: usize| x as u64;
+        let scan = n(self.d_inner()) * n(self.d_state);
+        let past = n(self.d_conv - 1) * n(self.conv_dim());
+        n(self.n_layers) * (scan + past + 2 * n(self.ring_slots()) * n(self.kv_dim()))
+    }
+
     /// 1 / tau, divided in float64 and rounded once, as the format says.
     pub fn leak(&self) -> f32 {
         (1.0 / self.tau) as f32
@@ -267,6 +278,13 @@ impl Config {
         limit("tau", self.tau, self.tau >= 1.0 && finite(self.tau), "at least 1 and finite")?;
         limit("precharge", self.precharge, (0.0..=0.5).contains(&self.precharge), "from 0 to 0.5")?;
         self.check_window()?;
+        let state = self.state_len();
+        limit(
+            "n_layers",
+            self.n_layers,
+            state <= MAX_STATE,
+            format!("such that the state has at most {MAX_STATE} numbers"),
+        )?;
         for site in Site::ALL {
             let (steps, kind) = (self.steps[site.index()], self.weights[site.index()]);
             limit("steps", steps, (1..=127).contains(&steps), "from 1 to 127 at each site")?;

@@ -148,8 +148,8 @@ pub fn dense_twin(config: &Config) -> Operations {
     for site in Site::ALL {
         let (inputs, outputs) = config.site_shape(site);
         let row_bytes = config.weights[site.index()].row_bytes(outputs);
-        total.mac += (config.n_layers * inputs * outputs) as u64;
-        total.weight_bytes += (config.n_layers * inputs * row_bytes) as u64;
+        total.mac += (config.n_layers * inputs) as u64 * outputs as u64;
+        total.weight_bytes += (config.n_layers * inputs) as u64 * row_bytes as u64;
     }
     total
 }

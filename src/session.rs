@@ -12,6 +12,9 @@ use crate::probe::{Record, Watch};
 /// States that a session keeps to come back to; the oldest goes first.
 const CHECKPOINTS: usize = 16;
 
+/// Bytes that they may take together. The two newest stay in any case.
+const CHECKPOINT_BYTES: usize = 32 << 20;
+
 /// Why a session did not do what was asked. It stays usable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -188,9 +191,9 @@ impl Session {
     pub async fn checkpoint(&mut self) -> Result<(), SessionError> {
         let (state, logits) = self.engine.state().await?;
         self.checkpoints.retain(|kept| kept.tokens != self.tokens);
-        if self.checkpoints.len() == CHECKPOINTS {
-            self.checkpoints.remove(0);
-        }
+        let bytes = state.bytes() + 4 * logits.len();
+        let room = (CHECKPOINT_BYTES / bytes.max(1)).clamp(2, CHECKPOINTS);
+        self.checkpoints.drain(..(self.checkpoints.len() + 1).saturating_sub(room));
         self.checkpoints.push(Checkpoint { tokens: self.tokens.clone(), state, logits });
         Ok(())
     }
@@ -228,14 +231,14 @@ impl Session {
             .checkpoints
             .iter()
             .filter(|kept| fits(&kept.tokens, !kept.logits.is_empty()))
+            .filter(|kept| here.is_none_or(|here| here < kept.tokens.len()))
             .max_by_key(|kept| kept.tokens.len());
-        match kept.cloned() {
-            Some(kept) if here.is_none_or(|here| here < kept.tokens.len()) => {
-                self.tokens = kept.tokens;
-                self.engine.restore(kept.state, kept.logits);
-            }
-            _ if here.is_none() => self.restart(),
-            _ => {}
+        // A copy is megabytes: only where it is gone back to.
+        if let Some(kept) = kept.cloned() {
+            self.tokens = kept.tokens;
+            self.engine.restore(kept.state, kept.logits);
+        } else if here.is_none() {
+            self.restart();
         }
         self.tokens.len()
     }

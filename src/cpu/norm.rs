@@ -1,4 +1,4 @@
-//! What a current is made of before it meets a threshold: norms and the FFN's gate. Twin: `shaders/current.wgsl`.
+//! What a current is made of before it meets a threshold: norms and the FFN's gate. Twin: `shaders/fire.wgsl`.
 
 use crate::math::silu;
 

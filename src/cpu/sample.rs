@@ -97,14 +97,16 @@ fn threshold(logits: &[f32], sampling: &Sampling) -> f32 {
         let least = ordered[(sampling.top_k as usize).min(ordered.len()) - 1];
         ordered.retain(|&x| x >= least);
     }
-    let total: f32 = ordered.iter().map(|x| (x - largest).exp()).sum();
-    let mut sum = 0.0;
     let mut least = ordered[ordered.len() - 1];
-    for &x in &ordered {
-        sum += (x - largest).exp();
-        if sum >= sampling.top_p * total {
-            least = x;
-            break;
+    if sampling.top_p < 1.0 {
+        let total: f32 = ordered.iter().map(|x| (x - largest).exp()).sum();
+        let mut sum = 0.0;
+        for &x in &ordered {
+            sum += (x - largest).exp();
+            if sum >= sampling.top_p * total {
+                least = x;
+                break;
+            }
         }
     }
     least.max(largest + sampling.min_p.ln())
@@ -118,10 +120,13 @@ fn best(values: impl Iterator<Item = f32>) -> u32 {
 
 /// Noise of the standard Gumbel distribution, from a hash of where it is wanted.
 fn gumbel(seed: u32, position: u64, token: u32) -> f32 {
-    let hash = pcg(token ^ pcg(position as u32 ^ pcg(seed)));
-    // In (0, 1): 24 bits and a half.
-    let uniform = ((hash >> 8) as f32 + 0.5) * (1.0 / 16_777_216.0);
+    let uniform = open_unit(pcg(token ^ pcg(position as u32 ^ pcg(seed))));
     -(-uniform.ln()).ln()
+}
+
+/// A number in (0, 1) from a hash: 23 bits and a half, which float32 holds. With one more bit the largest would round to 1.
+fn open_unit(hash: u32) -> f32 {
+    ((hash >> 9) as f32 + 0.5) * (1.0 / 8_388_608.0)
 }
 
 /// PCG's output function as a hash (Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 2020).
@@ -136,6 +141,15 @@ mod tests {
     use super::*;
 
     const LOGITS: [f32; 6] = [2.0, 1.0, 0.5, 0.0, -1.0, -4.0];
+
+    #[test]
+    fn noise_is_finite_at_the_ends() {
+        for hash in [0, 511, 512, u32::MAX - 512, u32::MAX] {
+            let uniform = open_unit(hash);
+            assert!(0.0 < uniform && uniform < 1.0, "{hash}: {uniform}");
+            assert!((-(-uniform.ln()).ln()).is_finite(), "{hash}");
+        }
+    }
 
     fn frequencies(sampling: &Sampling, recent: &[u32]) -> Vec<f64> {
         let draws = 40_000;

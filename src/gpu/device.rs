@@ -142,7 +142,7 @@ impl Device {
         }
     }
 
-    /// A mapped copy of `buffer`, which has `COPY_SRC`... read back in one go: each of `parts` is (buffer, bytes).
+    /// Runs what `encoder` holds and reads the beginnings of some buffers in one go: each of `parts` is (buffer, bytes).
     pub(super) async fn read(
         &self,
         mut encoder: wgpu::CommandEncoder,

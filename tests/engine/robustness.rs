@@ -79,6 +79,11 @@ fn limits_of_the_config() {
         let error = Config::parse(bad.as_bytes()).expect_err(to).to_string();
         assert!(error.contains(says), "{to}: {error}");
     }
+    let deep =
+        good.replacen("\"n_layers\": 2", "\"n_layers\": 128", 1).replacen("\"window\": 7", "\"window\": 4096", 1);
+    let large = deep.replacen("\"head_dim\": 8", "\"head_dim\": 256", 1);
+    let error = Config::parse(large.as_bytes()).expect_err("a state of gigabytes").to_string();
+    assert!(error.contains("such that the state has at most 268435456 numbers"), "{error}");
     let wide = good.replacen("\"d_model\": 40", "\"d_model\": 8192", 1).replacen("\"ternary\"", "\"int8\"", 1);
     let error = Config::parse(wide.replacen("    7,", "    127,", 1).as_bytes()).expect_err("too large").to_string();
     assert!(error.contains("inputs · T · 127 of in_proj is at most 2^24"), "{error}");

@@ -106,6 +106,12 @@ class ModelConfig:
         }
 
     @property
+    def state_len(self) -> int:
+        """Numbers of a conversation's state: the scan's, the convolution's past and the window branch's rings."""
+        ring = 2 * (self.sinks + self.window) * self.attn_kv_heads * self.attn_head_dim
+        return self.n_layers * (self.d_inner * self.d_state + (self.d_conv - 1) * self.conv_dim + ring)
+
+    @property
     def quantised(self) -> bool:
         """Whether every projection and the embedding have an integer type."""
         return "float" not in self.weights and self.embed_weights != "float"
@@ -146,6 +152,7 @@ class ModelConfig:
             )
         else:
             _require(self.sinks == 0, "sinks need a window above 0")
+        _require(self.state_len <= 1 << 28, f"the state has {self.state_len} numbers, over 2^28")
         for steps, kind, (name, (width, _)) in zip(self.steps, self.weights, self.site_shapes.items(), strict=True):
             bound = width * steps * QMAX.get(kind, 0)
             # Above 2^24 an accumulated sum is no longer exact in float32, and trainer and engine may differ.

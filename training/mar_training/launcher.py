@@ -81,13 +81,17 @@ class Clock:
         self._step = ""
 
     def start(self, step: str) -> float:
-        """Begins a step; returns the seconds it may take in all that is left of it."""
+        """Begins a step; returns the seconds it may take: its share of all that is left.
+
+        The last step, which brings the model home, is never refused.
+        """
         self._step, self._since = step, time.monotonic()
         waiting = sum(share for name, share in SHARES.items() if name not in self.done)
         left = self.total - sum(self.spent.values())
-        if left <= 0:
-            raise MarError(f"no time is left for {step}: {sum(self.spent.values()) / 60:.1f} minutes are spent")
-        return left * SHARES[step] / waiting
+        if left <= 0 and step != list(SHARES)[-1]:
+            spent = sum(self.spent.values()) / 60
+            raise MarError(f"no time is left for {step}: {spent:.1f} minutes are spent; give it more --minutes")
+        return max(0.0, left) * SHARES[step] / waiting
 
     def tick(self) -> None:
         """Books the time since the last tick to the running step."""

@@ -211,7 +211,7 @@ def test_the_installed_command_runs_without_touching_a_device():
 
 
 def test_shipped_recipes_are_valid():
-    for path in sorted({*RECIPES.glob("*_dense.toml"), *RECIPES.glob("*_spiking.toml")}):
+    for path in sorted({*RECIPES.glob("*.toml")} - {*RECIPES.glob("*_card.toml")}):
         recipe = load_recipe(path)
         if recipe.stage == "dense":
             assert replace(recipe, model=recipe.model | {"vocab_size": 4096}).student().n_layers >= 1

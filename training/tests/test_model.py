@@ -160,6 +160,7 @@ def test_thresholds_are_a_multiple_of_the_mean_current_and_never_near_zero():
         ({"n_groups": 3}, "n_groups 3 must divide n_heads 4"),
         ({"sinks": 2}, "sinks need a window"),
         ({"window": -1}, "window must be from 0"),
+        ({"n_layers": 128, "n_heads": 64, "head_dim": 256, "d_state": 256}, "the state has 543358976 numbers"),
         ({"window": 4, "attn_heads": 3, "attn_kv_heads": 1}, "attn_heads must divide d_inner"),
         ({"window": 4, "attn_heads": 4, "attn_kv_heads": 3}, "attn_kv_heads 3 must divide attn_heads 4"),
         ({"window": 4, "attn_heads": 16, "attn_kv_heads": 1}, "must be even"),

@@ -87,7 +87,7 @@ function options(): ChatOptions {
     ...(temperature !== undefined && { temperature }),
     ...(max_tokens !== undefined && { max_tokens }),
     // Another seed for every turn, or the same question would always get the same answer.
-    seed: (seed ?? 0) + messages.length,
+    seed: ((seed ?? 0) + messages.length) >>> 0,
   };
 }
 

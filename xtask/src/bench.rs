@@ -34,6 +34,7 @@ pub struct Bench {
 impl Bench {
     /// Prints everything.
     pub fn run(&self) -> Result<()> {
+        setup::packages()?;
         let (dist, chromium, mar) = (build::page()?, setup::chromium()?, mar()?);
         let folder = paths::scratch().join("bench");
         let model = folder.join(format!("smol-135m-{}", self.active));

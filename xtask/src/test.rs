@@ -63,6 +63,7 @@ impl Part {
 
 /// The page as it is shipped, served as it is served.
 fn browser() -> Result<()> {
+    setup::packages()?;
     let (dist, chromium) = (build::page()?, setup::chromium()?);
     let mar = mar()?;
     step("Playwright", || {

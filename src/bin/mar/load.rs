@@ -78,7 +78,13 @@ pub fn engine(model: Arc<Model>, backend: Backend) -> Result<Engine, Failure> {
         Backend::Gpu => Ok(gpu(&block_on(Device::open(&model.config))?, &model)?.into()),
         Backend::Auto => match block_on(Device::open(&model.config)) {
             // A CPU that plays a GPU is slower than the CPU.
-            Ok(device) if !device.is_software() => Ok(gpu(&device, &model)?.into()),
+            Ok(device) if !device.is_software() => gpu(&device, &model).map_or_else(
+                |error| {
+                    eprintln!("not on the GPU: {error}");
+                    cpu(Kernels::best())
+                },
+                |gpu| Ok(gpu.into()),
+            ),
             _ => cpu(Kernels::best()),
         },
     }

@@ -73,7 +73,10 @@ fn lanes_hold_the_extremes() {
             for (count, weight) in
                 [(steps, kind.max()), (steps, -kind.max()), (-steps, kind.max()), (-steps, -kind.max())]
             {
-                same_sums(&spikes(&[vec![count; inputs]]), &matrix(kind, inputs, 33, |_, _| weight));
+                let weight = matrix(kind, inputs, 33, |_, _| weight);
+                // One token streams rows, several share them.
+                same_sums(&spikes(&[vec![count; inputs]]), &weight);
+                same_sums(&spikes(&[vec![count; inputs], vec![-count; inputs]]), &weight);
             }
         }
     }

@@ -60,7 +60,7 @@ def read_items(folder: Path, tokenizer: Tokenizer, limit: int | None = None) -> 
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[:limit], start=1):
             try:
                 items.append(_item(json.loads(line), tokenizer))
-            except (ValueError, KeyError, TypeError, IndexError) as e:
+            except (ValueError, KeyError, TypeError, IndexError, StopIteration) as e:
                 raise MarError(f"{path}:{number}: not a question: {e!r}") from e
     return items
 

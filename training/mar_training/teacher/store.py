@@ -57,8 +57,9 @@ def save_teacher(params: dict, config: LlamaConfig, tokenizer: Tokenizer, folder
     write_atomically(folder / WEIGHTS, lambda path: save_file(named, path, {"format": "pt"}))
     fields = {theirs: getattr(config, ours) for ours, theirs in _CONFIG.items()}
     head = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "tie_word_embeddings": True}
-    write_json(folder / "config.json", head | fields)
     save_tokenizer(tokenizer, folder)
+    # Last: it is what says that the folder is whole.
+    write_json(folder / "config.json", head | fields)
 
 
 def load_teacher(folder: Path) -> tuple[dict, LlamaConfig, Tokenizer]:

@@ -69,8 +69,10 @@ class TrainRecipe:
 
 @dataclass(frozen=True)
 class DistillRecipe:
-    """`[distill]`, stage 2 only: SBDS with weights `alpha` and `beta`; `features` none, pre, post or both; `ce` adds
-    cross-entropy on the data, which the paper does not."""
+    """`[distill]`, for stage 2 and the end-to-end part of a conversion: SBDS with weights `alpha` and `beta`.
+
+    `features`: none, pre, post or both; `ce` adds cross-entropy on the data, which the paper does not.
+    """
 
     alpha: float = 0.2
     beta: float = 0.7

@@ -19,9 +19,11 @@ export async function download(url: string, loader: ModelLoader, report: (progre
   if (!Number.isSafeInteger(total)) throw new Error(`the server does not tell how large ${folder + WEIGHTS} is`);
   loader.weights(total);
   let received = 0;
-  for await (const bytes of response.body) {
-    loader.push(bytes);
-    received += bytes.length;
+  // Not every browser can iterate over a stream.
+  const reader = response.body.getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    loader.push(part.value);
+    received += part.value.length;
     report({ received, total });
   }
 }

@@ -16,8 +16,9 @@ export async function fillMenu(menu: HTMLSelectElement, asked: string | undefine
       const offers = (await response.json()) as Offer[];
       options.push(...offers.map(({ name, bytes }) => new Option(`${name}, ${formatBytes(bytes)}`, `models/${name}/`)));
     }
-  } finally {
-    if (asked !== undefined) options.unshift(new Option(asked, asked));
-    menu.replaceChildren(...options);
+  } catch {
+    // No list, no offers: the address may still name a model, and the page says what to do if it does not.
   }
+  if (asked !== undefined) options.unshift(new Option(asked, asked));
+  menu.replaceChildren(...options);
 }
