@@ -166,14 +166,18 @@ impl Device {
         mapped.map_err(|e| fault(&e))?.map_err(|e| fault(&e))?;
         let view = staging.get_mapped_range(..).map_err(|e| fault(&e))?;
         let mut rest = &view[..];
-        Ok(parts
+        let copies = parts
             .iter()
             .map(|(_, bytes)| {
                 let (part, others) = rest.split_at(*bytes as usize);
                 rest = others;
                 part.to_vec()
             })
-            .collect())
+            .collect();
+        drop(view);
+        // In a browser a buffer that is only dropped waits for the garbage collector, and there is one for every burst.
+        staging.destroy();
+        Ok(copies)
     }
 
     /// Natively callbacks run while somebody polls; in a browser they come by themselves.

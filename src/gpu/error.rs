@@ -37,7 +37,7 @@ pub enum GpuError {
         bytes: u64,
     },
     /// The device is gone: unplugged, reset by its driver, or destroyed.
-    #[error("the GPU was lost ({0}); the conversation goes on from its last checkpoint on another backend")]
+    #[error("the GPU was lost ({0}); load the model again, on the CPU if this happens again")]
     Lost(String),
     /// A mistake in this program that the driver has caught.
     #[error("the GPU's driver found a fault in the program: {0}")]
