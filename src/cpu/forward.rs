@@ -8,7 +8,7 @@ use crate::config::Site;
 use crate::model::{Controls, Model, State};
 
 /// Tokens that a prefill takes through the layers together.
-const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 64;
 
 /// Of which tokens of a pass the logits are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub use batch::SpikeBatch;
 pub use conv1d::conv1d;
 pub use embed::embed;
 pub use fire::{fire, membrane, spike_train};
+pub(crate) use forward::CHUNK;
 pub use forward::{Cpu, Logits, Observer};
 pub use kernels::Kernels;
 pub use lm_head::lm_head;

@@ -14,7 +14,7 @@ use crate::probe::{Record, Watch};
 
 use gpu::GpuEngine;
 
-/// Tokens that the repetition penalty looks back on.
+/// Tokens that the repetition penalty looks back on; `shaders/sample.wgsl` has the same.
 pub const RECENT: usize = 64;
 
 /// A network and the state of one conversation.
@@ -124,7 +124,7 @@ impl Engine {
     /// Tokens that a prefill takes at a time, between two looks at whether somebody wants to stop.
     pub fn chunk(&self) -> usize {
         match self {
-            Self::Cpu(..) => 64,
+            Self::Cpu(..) => crate::cpu::CHUNK,
             Self::Gpu(engine) => engine.gpu.chunk(),
         }
     }

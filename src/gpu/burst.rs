@@ -3,8 +3,9 @@
 use super::GpuError;
 use super::capture::Capture;
 use super::forward::{Activities, Gpu, activities};
-use super::scratch::{BURST, ENDS, RECENT, activity_words};
+use super::scratch::{BURST, ENDS, activity_words};
 use crate::cpu::{Observer, Sampling};
+use crate::engine::RECENT;
 use crate::probe::Watch;
 
 /// What a burst brought.

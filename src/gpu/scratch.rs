@@ -2,13 +2,12 @@
 
 use super::device::{Device, Guard};
 use crate::config::{Config, Site};
+use crate::engine::RECENT;
 
 /// Tokens that a prefill takes through the layers together.
 pub const CHUNK: usize = 64;
 /// The longest burst.
 pub const BURST: usize = 16;
-/// Tokens that the repetition penalty looks back on, as `shaders/sample.wgsl` has it.
-pub const RECENT: usize = 64;
 /// Tokens that may end a reply within a burst.
 pub const ENDS: usize = 64;
 

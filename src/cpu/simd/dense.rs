@@ -1,6 +1,6 @@
 //! The dense integer product that spikes are measured against. Twin of the reference kernel of the same name.
 
-use super::Isa;
+use super::{BLOCK, Isa};
 use crate::config::WeightKind;
 use crate::model::Matrix;
 
@@ -12,8 +12,6 @@ pub(super) fn dense_matvec<I: Isa>(activation: &[i8], weight: &Matrix, sums: &mu
         WeightKind::Ternary => rows::<2, 4, I>(activation, weight, sums),
     }
 }
-
-const BLOCK: usize = 16;
 
 #[inline(always)]
 fn rows<const BITS: usize, const FIELDS: usize, I: Isa>(activation: &[i8], weight: &Matrix, sums: &mut [i32]) {

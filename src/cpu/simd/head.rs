@@ -4,18 +4,12 @@
 //! finer than float32 keeps the sum. That is several times faster than turning every weight into a float, and all
 //! instruction sets agree to the bit.
 
-use super::Isa;
+use super::{BLOCK, Fields, Isa};
 use crate::config::WeightKind;
 use crate::model::Matrix;
 
 /// Bits of each half of x. A lane sums up to 8192 / 8 products of at most 2^14 · 127, which is below 2^31.
 const HALF: u32 = 14;
-
-/// Bytes of a block: all rows are whole blocks.
-const BLOCK: usize = 16;
-
-/// One field of a block's bytes, as sixteen numbers: what meets the same field of x.
-type Lanes = [i16; BLOCK];
 
 #[inline(always)]
 pub(super) fn lm_head<I: Isa>(embed: &Matrix, scale: &[f32], x: &[f32], logits: &mut [f32]) {
@@ -46,7 +40,7 @@ fn rows<const BITS: usize, const FIELDS: usize, I: Isa>(embed: &Matrix, scale: &
 }
 
 #[inline(always)]
-fn dot_row<const BITS: usize, const FIELDS: usize, I: Isa>(row: &[u8], x: &[[[Lanes; 2]; FIELDS]]) -> f32 {
+fn dot_row<const BITS: usize, const FIELDS: usize, I: Isa>(row: &[u8], x: &[[[Fields; 2]; FIELDS]]) -> f32 {
     let (mut high, mut low) = ([0i32; BLOCK / 2], [0i32; BLOCK / 2]);
     for (bytes, x) in row.as_chunks::<BLOCK>().0.iter().zip(x) {
         for (field, x) in x.iter().enumerate() {

@@ -4,19 +4,13 @@
 //! row once and unpacks it as it adds it. Several tokens share rows, so these are unpacked once, a tile of columns at a
 //! time, and each token's sums stay in registers while its events are added.
 
-use super::{Isa, fields};
+use super::{BLOCK, Fields, Isa, fields};
 use crate::config::WeightKind;
 use crate::cpu::SpikeBatch;
 use crate::model::{Event, Matrix};
 
 /// What a lane holds at most. One row adds no more than 127 · 255, which is less.
 const LANE_MAX: i32 = i16::MAX as i32;
-
-/// Bytes of a block: all rows are whole blocks.
-const BLOCK: usize = 16;
-
-/// The same field of a block's bytes.
-type Lanes = [i16; BLOCK];
 
 /// Rows that are added in one pass over the accumulators.
 const ROWS: usize = 4;
@@ -94,7 +88,7 @@ fn next_group<const BITS: usize>(events: &[Event]) -> (usize, i32) {
 fn add_group<const BITS: usize, const FIELDS: usize, I: Isa>(
     rows: [&[u8]; ROWS],
     count: [i8; ROWS],
-    lanes: &mut [[Lanes; FIELDS]],
+    lanes: &mut [[Fields; FIELDS]],
 ) {
     let [a, b, c, d] = rows.map(|row| row.as_chunks::<BLOCK>().0.iter());
     for ((((lanes, a), b), c), d) in lanes.iter_mut().zip(a).zip(b).zip(c).zip(d) {
@@ -144,7 +138,7 @@ fn share_rows<const BITS: usize, const FIELDS: usize>(spikes: &SpikeBatch, weigh
 
 /// The sums of one token over the columns of a tile.
 #[inline(always)]
-fn add_events<const BITS: usize, const FIELDS: usize>(events: &[Event], tile: &[[Lanes; VECTORS]], sums: &mut [i32]) {
+fn add_events<const BITS: usize, const FIELDS: usize>(events: &[Event], tile: &[[Fields; VECTORS]], sums: &mut [i32]) {
     let largest = (1 << (BITS - 1)) - 1;
     sums.fill(0);
     let mut left = events;
@@ -171,7 +165,7 @@ fn add_events<const BITS: usize, const FIELDS: usize>(events: &[Event], tile: &[
 
 /// Moves the lanes, `fields` vectors a block, to the sums in the order of columns, and empties them.
 #[inline(always)]
-fn flush(lanes: &mut [Lanes], fields: usize, sums: &mut [i32]) {
+fn flush(lanes: &mut [Fields], fields: usize, sums: &mut [i32]) {
     for (lanes, sums) in lanes.chunks_exact_mut(fields).zip(sums.chunks_mut(BLOCK * fields)) {
         for (byte, sums) in sums.chunks_mut(fields).enumerate() {
             for (sum, field) in sums.iter_mut().zip(lanes.iter()) {

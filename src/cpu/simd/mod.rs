@@ -19,6 +19,12 @@ use isa::{Compiled, Isa};
 #[cfg(test)]
 mod tests;
 
+/// Bytes of a block of a packed matrix: all rows are whole blocks.
+const BLOCK: usize = 16;
+
+/// One field of a block's bytes, as sixteen numbers, or sums of such.
+type Fields = [i16; BLOCK];
+
 /// Lanes of every sum of floats.
 const LANES: usize = 16;
 
@@ -82,7 +88,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// The same field of every byte of a block, with its sign.
 #[inline(always)]
-fn fields<const BITS: usize>(bytes: &[u8; 16], field: usize) -> [i16; 16] {
+fn fields<const BITS: usize>(bytes: &[u8; BLOCK], field: usize) -> Fields {
     // To the top of the lane and back.
     let up = 16 - BITS * (field + 1);
     bytes.map(|byte| ((u16::from(byte) << up) as i16) >> (16 - BITS))
