@@ -54,6 +54,12 @@ def _teacher(commands) -> None:
     read.add_argument("gguf", type=Path, metavar="GGUF")
     read.add_argument("--out", type=Path, required=True, metavar="DIR")
     read.set_defaults(run=_run_teacher_import)
+    trim = actions.add_parser("trim", help="a copy with a smaller vocabulary: the tokens that chats use most")
+    trim.add_argument("teacher", type=Path, metavar="DIR")
+    trim.add_argument("--data", type=Path, required=True, metavar="DIR", help="chats in the teacher's own vocabulary")
+    trim.add_argument("--vocab-size", type=int, default=24_576, metavar="N")
+    trim.add_argument("--out", type=Path, required=True, metavar="DIR")
+    trim.set_defaults(run=_run_teacher_trim)
     write = actions.add_parser("generate", help="chats that the teacher writes, as JSON lines")
     write.add_argument("teacher", type=Path, metavar="DIR")
     write.add_argument("--out", type=Path, required=True, metavar="JSONL", help="appended to")
@@ -197,6 +203,13 @@ def _run_teacher_import(args) -> None:
     params, config, tokenizer = read_gguf(args.gguf)
     save_teacher(params, config, tokenizer, args.out)
     print(f"wrote {args.out}: {config}")
+
+
+def _run_teacher_trim(args) -> None:
+    from mar_training.teacher.trim import trim
+
+    kept, of, share = trim(args.teacher, args.data, args.vocab_size, args.out)
+    print(f"wrote {args.out}: {kept:,} of {of:,} tokens, which are {share:.2%} of the text")
 
 
 def _run_teacher_generate(args) -> None:
