@@ -30,12 +30,17 @@ CLIPS = np.linspace(0.15, 1.0, 18, dtype=np.float32)
 DAMPING = 0.01
 """Added to the counts' second moments, as a share of their mean, so that they can be inverted."""
 
+LEAN = 0.4
+"""How far from its integer a weight may start, towards where it was: what training moves must not all begin in the middle
+of their steps, nor at the edge."""
+
 BLOCK = 64
 """Inputs that are rounded before the rest of the matrix hears of it, in one product."""
 
 
 def rounded(weights: dict, config: ModelConfig, shard: Shard, recipe: Recipe) -> dict:
-    """The spiking network's `weights` on the grid of `[quantise] weights`, with scales to learn (`log_scale_*`)."""
+    """The spiking network's `weights`, each moved to where it is rounded to the integer that GPTQ chose for it, with
+    scales to learn (`log_scale_*`)."""
     kinds = recipe.quantise.weights
     if "float" in kinds:
         raise MarError('[quantise] rounding = "gptq" needs an integer type for each of the four weights')
@@ -45,8 +50,9 @@ def rounded(weights: dict, config: ModelConfig, shard: Shard, recipe: Recipe) ->
         scales = []
         for layer in range(config.n_layers):
             threshold = np.exp(layers[f"log_threshold_{site}"][layer])[:, None]
-            q, scale = gptq(threshold * layers[site][layer], moments[site][layer], QMAX[kind])
-            layers[site][layer] = q * scale / threshold
+            folded = threshold * layers[site][layer]
+            q, scale = gptq(folded, moments[site][layer], QMAX[kind])
+            layers[site][layer] = np.clip(folded / scale, q - LEAN, q + LEAN) * scale / threshold
             scales.append(np.log(scale))
         layers[f"log_scale_{site}"] = np.stack(scales)
     return weights | {"layers": {name: jnp.asarray(value) for name, value in layers.items()}}
