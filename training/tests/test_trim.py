@@ -10,7 +10,7 @@ from mar_training.teacher.trim import trimmed_tokenizer
 
 
 def test_what_chats_use_stays_with_all_that_it_is_made_of(tiny_llama):
-    _, config, tokenizer, tokens, merges = tiny_llama
+    _, config, tokenizer, tokens, _ = tiny_llama
     counts = np.zeros(config.vocab_size, np.int64)
     counts[tokens.index("hell")] = 5
     small, old = trimmed_tokenizer(tokenizer, counts, config.vocab_size - 3)

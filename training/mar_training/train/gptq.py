@@ -31,8 +31,8 @@ DAMPING = 0.01
 """Added to the counts' second moments, as a share of their mean, so that they can be inverted."""
 
 LEAN = 0.4
-"""How far from its integer a weight may start, towards where it was: what training moves must not all begin in the middle
-of their steps, nor at the edge."""
+"""How far from its integer a weight may start, towards where it was: weights that training can move must not all begin
+in the middle of their steps, nor at the edge."""
 
 BLOCK = 64
 """Inputs that are rounded before the rest of the matrix hears of it, in one product."""

@@ -108,6 +108,10 @@ def spiking_trainer(
 def open_teacher(path: Path, recipe: Recipe, shard: Shard) -> Teacher:
     """A Llama's folder, rotated as the recipe says, or a dense checkpoint of this trainer."""
     if is_teacher(path):
+        if recipe.distill.features in ("post", "both"):
+            raise MarError(
+                f'{recipe.name}: [distill] features of a Llama are "pre" or "none"; its blocks end without a norm'
+            )
         weights, config, tokenizer = load_teacher(path)
         if tokenizer_hash(tokenizer) != shard.tokenizer_sha256:
             raise MarError(f"{path} has another tokenizer than this data folder's; make it with --tokenizer from there")
