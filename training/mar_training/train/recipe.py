@@ -87,9 +87,9 @@ class SparsityRecipe:
 
     `threshold_init` is where each site's thresholds start, as a multiple of each neuron's mean |I|; 0 takes, for every
     layer, the multiple whose counts are nearest to the currents. `threshold_power` p below 1 narrows a layer's spread
-    of thresholds: they start as multiples of m·(mean |I| / m)^p, m the layer's median; loud neurons then fire more often,
-    and the rows of the folded weights differ less in size, which is what few bits need. Over the first `anneal` of the
-    steps the counts take over from the currents themselves, linearly.
+    of thresholds: they start as multiples of m·(mean |I| / m)^p, m the layer's median; loud neurons then fire more
+    often, and the rows of the folded weights differ less in size, which is what few bits need. Over the first `anneal`
+    of the steps the counts take over from the currents themselves, linearly.
     """
 
     weight: float = 0.0
