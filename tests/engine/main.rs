@@ -5,6 +5,7 @@ mod energy;
 mod golden;
 mod gpu;
 mod loader;
+mod pieces;
 mod robustness;
 mod session;
 mod synth;
