@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import tarfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +37,10 @@ PIECE_BYTES = 15 << 20
 """Of the pieces that results are carried home in."""
 
 CHECKPOINT_SECONDS = 120.0
+TICK_SECONDS = 5.0
+EVALUATIONS = 4
+"""How often a stage is evaluated on the way."""
+
 MIN_STEPS = 2
 
 
@@ -79,6 +86,7 @@ class Clock:
         self.plans: dict[str, dict] = old.get("plans", {})
         self._since = time.monotonic()
         self._step = ""
+        self._lock = threading.Lock()
 
     def start(self, step: str) -> float:
         """Begins a step; returns the seconds it may take: its share of all that is left.
@@ -95,20 +103,34 @@ class Clock:
 
     def tick(self) -> None:
         """Books the time since the last tick to the running step."""
-        now = time.monotonic()
-        self.spent[self._step] = self.spent.get(self._step, 0.0) + now - self._since
-        self._since = now
-        self.save()
+        with self._lock:
+            now = time.monotonic()
+            self.spent[self._step] = self.spent.get(self._step, 0.0) + now - self._since
+            self._since = now
+            write_json(self.path, {"spent": self.spent, "done": self.done, "plans": self.plans})
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Books time every few seconds, so that a run that is killed has its time booked too."""
+        ended = threading.Event()
+
+        def tick() -> None:
+            while not ended.wait(TICK_SECONDS):
+                self.tick()
+
+        thread = threading.Thread(target=tick, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self.tick()
 
     def finish(self) -> None:
         """Ends the running step."""
-        self.tick()
         self.done.append(self._step)
-        self.save()
-
-    def save(self) -> None:
-        """Writes `plan.json`."""
-        write_json(self.path, {"spent": self.spent, "done": self.done, "plans": self.plans})
+        self.tick()
 
 
 def launch(run: Run) -> dict:
@@ -121,10 +143,8 @@ def launch(run: Run) -> dict:
                 continue
             seconds = clock.start(step)
             print(f"== {step}: {seconds:,.0f} s", flush=True)
-            try:
+            with clock.ticking():
                 STEPS[step](run, clock, seconds)
-            finally:
-                clock.tick()
             clock.finish()
     return read_json(run.out / "models" / run.name / "metrics.json")
 
@@ -197,6 +217,9 @@ def _planned(run: Run, recipe: Recipe, name: str, seconds: float, make, init: Pa
         try:
             trainer = make(tried, run.data, run.teacher, run.out / f"{name}-timing", init=init, quiet=True)
             compiling, each = trainer.timed()
+            evaluated = time.monotonic()
+            trainer.evaluate(recipe.train.eval_rows)
+            evaluating = time.monotonic() - evaluated
             break
         except jax.errors.JaxRuntimeError as e:
             if "RESOURCE_EXHAUSTED" not in str(e):
@@ -205,7 +228,9 @@ def _planned(run: Run, recipe: Recipe, name: str, seconds: float, make, init: Pa
                 raise MarError(f"too little device memory for {name}, even with {rows} rows at a time") from e
             rows, accumulate = rows // 2, accumulate * 2
             print(f"{name}: out of memory; now {rows} rows x {accumulate}", flush=True)
-    left = seconds - (time.monotonic() - started) - compiling
+    # A stage whose weights become integers on the way is compiled twice.
+    compiling *= 2 if recipe.quantise.after > 0 and "float" not in recipe.quantise.weights else 1
+    left = seconds - (time.monotonic() - started) - compiling - EVALUATIONS * evaluating
     steps = max(MIN_STEPS, int(left / each))
     often = max(1, int(CHECKPOINT_SECONDS / each))
     return {
@@ -213,7 +238,7 @@ def _planned(run: Run, recipe: Recipe, name: str, seconds: float, make, init: Pa
         "rows": rows,
         "accumulate": accumulate,
         "log_every": max(1, steps // 50),
-        "eval_every": max(1, steps // 4),
+        "eval_every": max(1, steps // EVALUATIONS),
         "checkpoint_every": often,
     }
 

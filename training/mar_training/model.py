@@ -99,7 +99,11 @@ def site_weights(layer: Params, site: str, config: ModelConfig):
         return layer[f"{site}_inv_threshold"], layer[f"{site}_q"], layer[f"{site}_scale"]
     log_v = layer[f"log_threshold_{site}"]
     folded = jnp.exp(log_v)[:, None] * layer[site]
-    q, s = quant.straight_through(folded, config.weights[SITES.index(site)])
+    kind = config.weights[SITES.index(site)]
+    if f"log_scale_{site}" in layer:
+        q, s = quant.learned(folded, kind, jnp.exp(layer[f"log_scale_{site}"])[None])
+    else:
+        q, s = quant.straight_through(folded, kind)
     return jnp.exp(-log_v), q, s[0]
 
 

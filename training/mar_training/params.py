@@ -62,11 +62,14 @@ def init(config: ModelConfig, key: jax.Array) -> Params:
 
 
 def check(params: Params, config: ModelConfig) -> None:
-    """Raises `MarError` where parameters are not those of a network of this config."""
+    """Raises `MarError` where parameters are not those of a network of this config, with or without learned scales."""
     expected = {f"layers/{name}": (config.n_layers, *shape) for name, shape in shapes(config).items()}
     expected |= {"embed": (config.vocab_size, config.d_model), "final_norm": (config.d_model,)}
     found = {f"layers/{name}": value.shape for name, value in params.get("layers", {}).items()}
     found |= {name: value.shape for name, value in params.items() if name != "layers"}
+    for site, (_, outputs) in config.site_shapes.items():
+        if f"layers/log_scale_{site}" in found:
+            expected[f"layers/log_scale_{site}"] = (config.n_layers, outputs)
     for name in sorted(set(expected) | set(found)):
         if expected.get(name) != found.get(name):
             raise MarError(

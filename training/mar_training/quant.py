@@ -28,6 +28,19 @@ def scale_of(w: jax.Array, kind: str, axis: int) -> jax.Array:
     return jnp.maximum(s, _TINY)
 
 
+def learned(w: jax.Array, kind: str, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(q, s) as `straight_through`, with a scale that is a parameter itself: learned step size (arXiv 1902.08153).
+
+    Of s·q, the gradient with respect to w is 1 inside the range and 0 beyond it; with respect to s it is q - w/s inside
+    and q beyond.
+    """
+    s = jnp.maximum(scale, _TINY)
+    ratio = w / s
+    q = jnp.clip(jnp.round(jax.lax.stop_gradient(ratio)), -QMAX[kind], QMAX[kind])
+    inside = jnp.abs(ratio) <= QMAX[kind]
+    return q + jnp.where(inside, ratio - jax.lax.stop_gradient(ratio), 0.0), s
+
+
 def quantise(w: jax.Array, kind: str, axis: int = -2) -> tuple[jax.Array, jax.Array]:
     """(q, s): integers, as floats in [-qmax, qmax], and scales with `axis` kept as 1; both without gradient."""
     w = jax.lax.stop_gradient(w)

@@ -214,6 +214,10 @@ def test_a_model_directory_gives_weights_to_train_on_from(tmp_path):
         forward(again, tokens, segment, floats).hidden, forward(packed, tokens, segment, config).hidden, atol=1e-3
     )
     np.testing.assert_allclose(again["layers"]["log_threshold_down"], params["layers"]["log_threshold_down"], atol=1e-5)
+    integers = pack_params(again, config)
+    before = pack_params(params, config)
+    for name in (f"layers.{layer}.{site}.weight" for layer in range(config.n_layers) for site in SITES):
+        np.testing.assert_array_equal(integers[name], before[name], err_msg=name)
 
 
 class TestPieces:

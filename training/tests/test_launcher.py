@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+import time
 
 import jax
 import pytest
@@ -106,6 +107,18 @@ def test_time_is_shared_out_among_the_steps_that_are_left(tmp_path, monkeypatch)
     again.finish()
     with pytest.raises(MarError, match=r"no time is left for tokenise: 18.4 minutes are spent"):
         launcher.Clock(tmp_path, 10).start("tokenise")
+
+
+def test_time_is_booked_while_a_step_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(launcher, "TICK_SECONDS", 0.01)
+    clock = launcher.Clock(tmp_path, 10)
+    clock.start("import")
+    with clock.ticking():
+        while not (tmp_path / "plan.json").exists():
+            time.sleep(0.01)
+        booked = json.loads((tmp_path / "plan.json").read_text())["spent"]["import"]
+    assert booked > 0
+    assert launcher.Clock(tmp_path, 10).spent["import"] >= booked
 
 
 def test_a_device_too_small_for_two_rows_is_said(given, monkeypatch, capsys):

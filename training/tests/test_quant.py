@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mar_training.config import QMAX
-from mar_training.quant import quantise, straight_through
+from mar_training.quant import learned, quantise, straight_through
 
 KINDS = tuple(QMAX)
 
@@ -59,6 +59,25 @@ def test_straight_through_has_the_value_of_quantise_and_the_gradient_of_the_iden
     for got, want in zip(straight_through(w, kind), quantise(w, kind), strict=True):
         np.testing.assert_array_equal(got, want)
     np.testing.assert_allclose(jax.grad(probed)(w), probe, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_learned_scale_has_the_gradient_of_learned_step_size(kind):
+    top = QMAX[kind]
+    w = jnp.array([[0.3, -0.6, 2.0 * top, -3.0 * top]]).T
+    scale = jnp.array([[0.5]])
+
+    def total(w, scale):
+        q, s = learned(w, kind, scale)
+        return jnp.sum(q * s)
+
+    ratio = w / scale
+    inside = jnp.abs(ratio) <= top
+    to_w, to_scale = jax.grad(total, argnums=(0, 1))(w, scale)
+    np.testing.assert_array_equal(to_w, inside.astype(jnp.float32))
+    q = jnp.clip(jnp.round(ratio), -top, top)
+    np.testing.assert_allclose(to_scale, jnp.sum(jnp.where(inside, q - ratio, q), keepdims=True), rtol=1e-5)
+    np.testing.assert_array_equal(learned(w, kind, scale)[0], q)
 
 
 @pytest.mark.parametrize(

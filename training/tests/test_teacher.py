@@ -213,6 +213,22 @@ class TestGenerate:
         assert written == ["It is good.", "Fine, thank you."]
         assert counts == {"written": 2, "tokens": 0, "kept": 2, "no end": 2, "refusal": 1, "name": 1}
 
+    def test_a_second_start_answers_only_what_has_no_answer_yet(self, writer, tmp_path, monkeypatch):
+        lines = [{"messages": [{"role": "user", "content": f"Say {n}"}]} for n in range(5)]
+        prompts = write_jsonl(tmp_path / "p.jsonl", lines)
+        asked = []
+
+        def answer(chats):
+            asked.extend(chat[0]["content"] for chat in chats)
+            return [[*chat, {"role": "assistant", "content": "It is good."}] for chat in chats]
+
+        monkeypatch.setattr(writer, "answer", answer)
+        monkeypatch.setattr(writer, "rows", 2)
+        generate(writer, tmp_path / "out.jsonl", prompts=prompts, limit=2)
+        assert asked == ["Say 0", "Say 1"]
+        generate(writer, tmp_path / "out.jsonl", prompts=prompts)
+        assert asked == [f"Say {n}" for n in range(5)]
+
     def test_magpie_writes_both_sides_after_the_bare_header(self, writer, monkeypatch):
         seen = []
 
@@ -249,3 +265,14 @@ class TestGenerate:
     def test_generating_for_ever_is_refused(self, writer, tmp_path):
         with pytest.raises(MarError, match="say when to stop"):
             generate(writer, tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("tie_word_embeddings", False), ("attention_bias", True), ("rope_scaling", {"factor": 2.0}), ("head_dim", 128)],
+)
+def test_a_llama_that_computes_something_else_is_refused(llama_folder, tmp_path, key, value):
+    config = json.loads((llama_folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(MarError, match=f"{key} is .*only Llamas with"):
+        load_teacher(tmp_path)

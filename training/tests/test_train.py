@@ -280,6 +280,23 @@ class TestSpiking:
         assert info["result"]["val_loss"] < 6
         assert "log_threshold_down" in weights_saved["layers"]
 
+    def test_rounded_once_the_scales_are_learned_and_resumed(self, run, tmp_path, monkeypatch):
+        """The second call finds a finished run: it must read scales that only the checkpoint has."""
+        tables = {"quantise": {"weights": ["int4"] * 4, "embed_weights": "int8", "after": 0.0, "rounding": "gptq"}}
+        run(**SPARSE, **tables)
+        saved, info = checkpoint.load_params(tmp_path / "final.safetensors")
+        assert info["config"].weights == ("int4",) * 4
+        scales = saved["layers"]["log_scale_down"]
+        assert scales.shape == (1, 16)
+        monkeypatch.setattr("mar_training.train.stages.rounded", None)
+        run(**SPARSE, **tables)
+        again, _ = checkpoint.load_params(tmp_path / "final.safetensors")
+        np.testing.assert_array_equal(again["layers"]["log_scale_down"], scales)
+
+    def test_rounding_needs_integers(self, run):
+        with pytest.raises(MarError, match="an integer type for each"):
+            run(quantise={"rounding": "gptq"})
+
     def test_a_mistake_in_quantise_shows_before_the_first_step(self, run, tmp_path):
         with pytest.raises(MarError, match="'int5'"):
             run(quantise={"weights": ["int8", "int8", "int8", "int5"]})

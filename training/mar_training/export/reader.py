@@ -87,12 +87,15 @@ def read_packed(folder: Path) -> tuple[dict, ModelConfig]:
 
 
 def dequantised(packed: dict, config: ModelConfig) -> tuple[dict, ModelConfig]:
-    """(parameters, config) to train on from, with float weights: what a model directory still knows of its training."""
+    """(parameters, config) to train on from, with float weights and their scales, learned ones from here on: so the
+    integers are the same until training moves them."""
     layers = dict(packed["layers"])
     layers["A_log"] = jnp.log(-layers.pop("A"))
     for site in SITES:
         inv_threshold = layers.pop(f"{site}_inv_threshold")
-        folded = layers.pop(f"{site}_q") * layers.pop(f"{site}_scale")[:, None, :]
+        scale = layers.pop(f"{site}_scale")
+        layers[f"log_scale_{site}"] = jnp.log(scale)
+        folded = layers.pop(f"{site}_q") * scale[:, None, :]
         layers[site] = folded * inv_threshold[:, :, None]
         layers[f"log_threshold_{site}"] = -jnp.log(inv_threshold)
     embed = packed["embed_q"] * packed["embed_scale"][:, None]

@@ -122,6 +122,11 @@ def read_prompts(path: Path) -> Iterator[list[dict]]:
         yield record["messages"]
 
 
+def _unanswered(prompts: Path, out: Path) -> Iterator[list[dict]]:
+    asked = {json.dumps(record["messages"][:-1]) for record in read_records(out)} if out.exists() else set()
+    return (chat for chat in read_prompts(prompts) if json.dumps(chat) not in asked)
+
+
 def generate(
     writer: Writer,
     out: Path,
@@ -133,13 +138,14 @@ def generate(
 ) -> dict:
     """Appends chats to `out`, one JSON line each, until `limit` records, `seconds`, or the prompts' end.
 
-    Answers `prompts`, or where there are none writes both sides. Returns counts: written, tokens, dropped by reason.
+    Answers those `prompts` that `out` has no answer to yet, or where there are none writes both sides. Returns counts:
+    written, tokens, dropped by reason.
     """
     if limit is None and seconds is None and prompts is None:
         raise MarError("say when to stop: --limit, --seconds or --prompts")
     started, counts, written = time.monotonic(), Counter(), 0
     source = SOURCES["prompts" if prompts else "magpie"]
-    given = read_prompts(prompts) if prompts else None
+    given = _unanswered(prompts, out) if prompts else None
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file:
         while (limit is None or written < limit) and (seconds is None or time.monotonic() - started < seconds):

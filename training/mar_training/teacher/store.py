@@ -62,6 +62,22 @@ def save_teacher(params: dict, config: LlamaConfig, tokenizer: Tokenizer, folder
     write_json(folder / "config.json", head | fields)
 
 
+def _refuse_variants(raw: dict, path: Path) -> None:
+    """Raises `MarError` for what a Llama may have and `llama.forward` has not, rather than compute something else."""
+    width = raw["hidden_size"] // raw["num_attention_heads"]
+    variants = {
+        "tie_word_embeddings": (raw.get("tie_word_embeddings", False), True),
+        "attention_bias": (raw.get("attention_bias", False), False),
+        "mlp_bias": (raw.get("mlp_bias", False), False),
+        "rope_scaling": (raw.get("rope_scaling"), None),
+        "hidden_act": (raw.get("hidden_act", "silu"), "silu"),
+        "head_dim": (raw.get("head_dim") or width, width),
+    }
+    for key, (found, understood) in variants.items():
+        if found != understood:
+            raise MarError(f"{path}: {key} is {found!r}; only Llamas with {understood!r} there can be teachers")
+
+
 def load_teacher(folder: Path) -> tuple[dict, LlamaConfig, Tokenizer]:
     """(parameters, config, tokenizer) of a folder that `mar-train teacher import`, or Hugging Face, wrote."""
     if not is_teacher(folder):
@@ -71,6 +87,7 @@ def load_teacher(folder: Path) -> tuple[dict, LlamaConfig, Tokenizer]:
     if missing:
         raise MarError(f"{folder / 'config.json'}: the key {missing[0]} is missing")
     config = LlamaConfig(**{ours: raw_config[theirs] for ours, theirs in _CONFIG.items()}).checked()
+    _refuse_variants(raw_config, folder / "config.json")
     path = folder / WEIGHTS
     try:
         raw = load_file(path)

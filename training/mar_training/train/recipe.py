@@ -86,23 +86,31 @@ class SparsityRecipe:
     """`[sparsity]`, off by default: `weight` x how far each site's share of firing neurons exceeds `active_target`.
 
     `threshold_init` is where each site's thresholds start, as a multiple of each neuron's mean |I|; 0 takes, for every
-    layer, the multiple whose counts are nearest to the currents. Over the first `anneal` of the steps the counts take
-    over from the currents themselves, linearly.
+    layer, the multiple whose counts are nearest to the currents. `threshold_power` p below 1 narrows a layer's spread
+    of thresholds: they start as multiples of m·(mean |I| / m)^p, m the layer's median; loud neurons then fire more
+    often, and the rows of the folded weights differ less in size, which is what few bits need. Over the first `anneal`
+    of the steps the counts take over from the currents themselves, linearly.
     """
 
     weight: float = 0.0
     active_target: tuple[float, ...] = (0.35, 0.35, 0.35, 0.35)
     threshold_init: tuple[float, ...] = (1.0,) * 4
+    threshold_power: float = 1.0
     anneal: float = 0.0
 
 
 @dataclass(frozen=True)
 class QuantiseRecipe:
-    """`[quantise]`: the types of the four projections and the embedding, in force after `after` of the steps."""
+    """`[quantise]`: the types of the four projections and the embedding, in force after `after` of the steps.
+
+    `rounding`: "nearest" takes each channel's scale from its weights, at every step; "gptq" rounds the weights once,
+    before the first step, so that errors make up for one another (`train/gptq.py`), and learns the scales from there.
+    """
 
     weights: tuple[str, ...] = ("float",) * 4
     embed_weights: str = "float"
     after: float = 0.6
+    rounding: str = "nearest"
 
 
 @dataclass(frozen=True)
@@ -198,6 +206,7 @@ _CHOICES = {
     ("optimizer", "schedule"): ("cosine", "wsd", "constant"),
     ("train", "dtype"): ("float32", "bfloat16"),
     ("distill", "features"): ("none", "pre", "post", "both"),
+    ("quantise", "rounding"): ("nearest", "gptq"),
     ("data", "loss_on"): ("all", "assistant"),
     ("convert", "objective"): ("blocks", "logits"),
 }

@@ -21,6 +21,7 @@ from mar_training.teacher.rotate import rotated
 from mar_training.teacher.store import WEIGHTS, is_teacher, load_teacher
 from mar_training.train import checkpoint, objective
 from mar_training.train.convert import converted, hybrid_config, without_window
+from mar_training.train.gptq import rounded, with_scales, without_scales
 from mar_training.train.loop import Teacher, Trainer
 from mar_training.train.recipe import Recipe
 from mar_training.train.thresholds import calibrated
@@ -95,14 +96,22 @@ def spiking_trainer(
     else:
         start, dense = teacher.params, teacher.config
         config = recipe.student(dense)
+    resumes = checkpoint.latest(folder) is not None
     if dense.neuron == "dense":
         start = calibrated(start, dense, config, train, recipe)
+    if recipe.quantise.rounding == "gptq":
+        # A run that resumes takes its scales from the checkpoint: any of the right shape will do.
+        start = with_scales(start, config) if resumes else rounded(start, config, train, recipe)
     return _trainer(recipe, config, start, (train, val), folder, teacher, quiet)
 
 
 def open_teacher(path: Path, recipe: Recipe, shard: Shard) -> Teacher:
     """A Llama's folder, rotated as the recipe says, or a dense checkpoint of this trainer."""
     if is_teacher(path):
+        if recipe.distill.features in ("post", "both"):
+            raise MarError(
+                f'{recipe.name}: [distill] features of a Llama are "pre" or "none"; its blocks end without a norm'
+            )
         weights, config, tokenizer = load_teacher(path)
         if tokenizer_hash(tokenizer) != shard.tokenizer_sha256:
             raise MarError(f"{path} has another tokenizer than this data folder's; make it with --tokenizer from there")
@@ -130,7 +139,9 @@ def _start(init: Path, recipe: Recipe, shard: Shard) -> tuple[dict, ModelConfig]
     if (init / "manifest.json").exists():
         if tokenizer_hash(load_tokenizer(init / "tokenizer.json")) != shard.tokenizer_sha256:
             raise MarError(f"{init} has another tokenizer than this data folder's")
-        return dequantised(*read_packed(init))
+        packed, config = read_packed(init)
+        weights, floats = dequantised(packed, config)
+        return (weights if config.weights == recipe.quantise.weights else without_scales(weights)), floats
     path = checkpoint.resolve(init)
     weights, info = checkpoint.load_params(path)
     _same_tokenizer(info, shard, path)

@@ -27,20 +27,28 @@ SAMPLE_TOKENS = 1024
 def calibrated(weights: dict, dense: ModelConfig, student: ModelConfig, shard: Shard, recipe: Recipe) -> dict:
     """Adds thresholds to dense weights, from the currents of one batch of training data.
 
-    Each neuron's V is a multiple of its mean |I|, by the recipe or, where that says 0, the one of `MULTIPLES` with the
-    smallest Σ (I - V·c)² over its layer's neurons.
+    Each neuron's V is a multiple of its mean |I|, narrowed by `threshold_power`: the recipe's multiple or, where that
+    says 0, the one of `MULTIPLES` with the smallest Σ (I - V·c)² over its layer's neurons.
     """
     packer = Packer(shard, recipe.data.seq_len, recipe.train.seed, recipe.data.weights)
     batch = packer.batch(0, recipe.train.rows)
     run = objective.options(recipe)
     given = recipe.sparsity.threshold_init
     measure = jax.jit(lambda params: forward(params, batch.tokens, batch.segment, dense, replace(run, currents="mean")))
-    mean = measure(weights).currents
+    mean = {site: narrowed(m, recipe.sparsity.threshold_power) for site, m in measure(weights).currents.items()}
     if not all(given):
         rows = max(1, SAMPLE_TOKENS // recipe.data.seq_len)
         nearest = _nearest(weights, batch.tokens[:rows], batch.segment[:rows], dense, student, run, mean)
         given = [multiple or nearest[site] for site, multiple in zip(SITES, given, strict=True)]
     return parameters.with_thresholds(weights, mean, given)
+
+
+def narrowed(mean: jax.Array, power: float) -> jax.Array:
+    """m·(mean / m)^power, m the median of each layer of `mean` [L, inputs]; power 1 changes nothing."""
+    if power == 1.0:
+        return mean
+    median = jnp.maximum(jnp.median(mean, axis=-1, keepdims=True), 1e-8)
+    return median * (mean / median) ** power
 
 
 @partial(jax.jit, static_argnames=("dense", "student", "run"))
