@@ -78,9 +78,9 @@ impl GpuModel {
         &self.sha256
     }
 
-    /// 1 / V of a site's neurons, `[inputs]`.
-    pub fn inv_threshold(&self, layer: usize, site: Site) -> &[f32] {
-        &self.inv_thresholds[layer * 4 + site.index()]
+    /// 1 / V of a site's neurons, `[inputs]`; `None` for a layer that is not there.
+    pub fn inv_threshold(&self, layer: usize, site: Site) -> Option<&[f32]> {
+        self.inv_thresholds.get(layer * 4 + site.index()).map(Vec::as_slice)
     }
 
     /// Where it is.
@@ -177,6 +177,10 @@ impl GpuModelBuilder {
         let guard = std::mem::replace(&mut self.guard, self.device.guard());
         guard.finish().await?;
         let layers = (0..self.config.n_layers).map(|layer| self.layer(layer)).collect::<Result<_, _>>()?;
+        #[cfg_attr(
+            target_arch = "wasm32",
+            expect(clippy::arc_with_non_send_sync, reason = "natively it is both; a browser has no threads for it")
+        )]
         Ok(Arc::new(GpuModel {
             kernels,
             sha256,

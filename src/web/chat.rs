@@ -89,7 +89,8 @@ pub(super) async fn run(
         }
     }
     let decode = prefilled.elapsed().as_secs_f64();
-    let Reply { text, tokens, finish_reason } = stream.finish(session).await?;
+    // If the session could not keep the reply's end, the next turn computes it again, or says why not.
+    let Reply { text, tokens, finish_reason } = stream.finish(session).await.reply;
     to_js(&ChatReply {
         stats: Stats {
             backend: session.engine().name().into(),
