@@ -53,6 +53,8 @@ pub struct Generation {
     pub temperature: Option<f32>,
     /// Nucleus sampling's mass.
     pub top_p: Option<f32>,
+    /// Of recent tokens; 1 changes nothing.
+    pub repetition_penalty: Option<f32>,
     /// The longest reply.
     pub max_new_tokens: Option<usize>,
 }

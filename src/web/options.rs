@@ -33,7 +33,10 @@ impl ChatOptions {
                 top_k: self.top_k.unwrap_or(default.top_k),
                 top_p: self.top_p.or(model.top_p).unwrap_or(default.top_p),
                 min_p: self.min_p.unwrap_or(default.min_p),
-                repetition_penalty: self.repetition_penalty.unwrap_or(default.repetition_penalty),
+                repetition_penalty: self
+                    .repetition_penalty
+                    .or(model.repetition_penalty)
+                    .unwrap_or(default.repetition_penalty),
                 seed: self.seed.unwrap_or(default.seed),
             },
             max_tokens: self.max_tokens.or(model.max_new_tokens).unwrap_or(MAX_TOKENS),

@@ -14,6 +14,9 @@ from mar_training.params import Params
 from mar_training.ssd import ssd_step
 from mar_training.window import ring_slot, window_attention_step
 
+RECENT = 64
+"""Tokens that the repetition penalty looks back on; the engine's number."""
+
 
 def initial_state(config: ModelConfig, rows: int) -> dict[str, jax.Array]:
     """The state before the first token.
@@ -79,6 +82,13 @@ def step(params: Params, state, tokens, config: ModelConfig):
     return logits, new_state | {"position": position + 1}, trace
 
 
+def _penalised(logits, recent, penalty):
+    """Logits [b, v] with those of the tokens `recent` [b, n] divided by `penalty`, or multiplied where negative."""
+    chosen = jnp.take_along_axis(logits, recent, axis=-1)
+    rows = jnp.arange(logits.shape[0])[:, None]
+    return logits.at[rows, recent].set(jnp.where(chosen > 0, chosen / penalty, chosen * penalty))
+
+
 def _pick(logits, key, temperature, top_p):
     """Samples [b] from logits [b, v]: temperature, then the smallest set of tokens that holds `top_p`."""
     greedy = jnp.argmax(logits, axis=-1)
@@ -91,22 +101,25 @@ def _pick(logits, key, temperature, top_p):
 
 
 @partial(jax.jit, static_argnames=("config", "length"))
-def _generate(params, prompt, prompt_length, key, temperature, top_p, end, config, length):
+def _generate(params, prompt, prompt_length, key, temperature, top_p, penalty, end, config, length):
     rows = prompt.shape[0]
 
     def body(carry, index):
-        state, token, key, done = carry
+        state, token, recent, key, done = carry
         logits, state, trace = step(params, state, token, config)
+        recent = recent.at[:, index % RECENT].set(token)
         key, sub = jax.random.split(key)
-        chosen = _pick(logits, sub, temperature, top_p)
+        chosen = _pick(_penalised(logits, recent, penalty), sub, temperature, top_p)
         forced = index + 1 < prompt_length
         upcoming = jnp.where(forced, prompt[:, jnp.minimum(index + 1, prompt.shape[1] - 1)], chosen)
         upcoming = jnp.where(done, end, upcoming)
         done |= ~forced & (upcoming == end)
         del trace
-        return (state, upcoming, key, done), upcoming
+        return (state, upcoming, recent, key, done), upcoming
 
-    start = (initial_state(config, rows), prompt[:, 0], key, jnp.zeros(rows, bool))
+    # A place that has no token yet holds the first one, which is penalised anyway.
+    recent = jnp.broadcast_to(prompt[:, :1], (rows, RECENT))
+    start = (initial_state(config, rows), prompt[:, 0], recent, key, jnp.zeros(rows, bool))
     _, tokens = jax.lax.scan(body, start, jnp.arange(length))
     return tokens.T
 
@@ -120,6 +133,7 @@ def generate(
     max_new: int = 64,
     temperature: float = 0.0,
     top_p: float = 1.0,
+    repetition_penalty: float = 1.0,
     seed: int = 0,
 ) -> list[list[int]]:
     """Continues each prompt until `end` or `max_new` tokens; returns the new tokens, without the end token."""
@@ -136,6 +150,7 @@ def generate(
             jax.random.key(seed),
             jnp.float32(temperature),
             jnp.float32(top_p),
+            jnp.float32(repetition_penalty),
             end,
             config,
             widest + max_new - 1,

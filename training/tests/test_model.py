@@ -204,3 +204,11 @@ def test_sites_are_the_projections_of_the_parameters():
             config.n_layers,
             config.site_shapes[site][0],
         )
+
+
+def test_recent_tokens_are_penalised_as_the_engine_does():
+    logits = jnp.array([[2.0, -2.0, 1.0, -1.0], [4.0, 3.0, 2.0, 1.0]])
+    recent = jnp.array([[0, 1, 0], [3, 3, 3]])
+    np.testing.assert_array_equal(
+        decode._penalised(logits, recent, 2.0), [[1.0, -4.0, 1.0, -1.0], [4.0, 3.0, 2.0, 0.5]]
+    )

@@ -122,8 +122,8 @@ pub struct SamplingArguments {
     #[arg(long, default_value_t = 0.0)]
     pub min_p: f32,
     /// Make recent tokens less likely; 1 does not
-    #[arg(long, default_value_t = 1.0)]
-    pub repetition_penalty: f32,
+    #[arg(long)]
+    pub repetition_penalty: Option<f32>,
     /// The longest reply, in tokens
     #[arg(long)]
     pub max_tokens: Option<usize>,
@@ -143,7 +143,7 @@ impl SamplingArguments {
             top_k: self.top_k,
             top_p: self.top_p.or(format.generation.top_p).unwrap_or(1.0),
             min_p: self.min_p,
-            repetition_penalty: self.repetition_penalty,
+            repetition_penalty: self.repetition_penalty.or(format.generation.repetition_penalty).unwrap_or(1.0),
             seed: self.seed,
         };
         sampling.check()?;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,19 +30,33 @@ CHATML_TEMPLATE = (
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How a reply is sampled unless somebody says otherwise. `repetition_penalty` as in CTRL (arXiv 1909.05858), of the
+    newest 64 tokens."""
+
+    temperature: float = 0.6
+    top_p: float = 0.9
+    repetition_penalty: float = 1.0
+    max_new_tokens: int = 80
+
+
+@dataclass(frozen=True)
 class ChatFormat:
     """How chats look to a tokenizer: the template, and the texts of the tokens that end a turn and a text."""
 
     template: str
     end: str
+    sampling: Sampling
     text_end: str = "<|endoftext|>"
 
 
-FORMATS = {"<|user|>": ChatFormat(CHAT_TEMPLATE, END), "<|im_start|>": ChatFormat(CHATML_TEMPLATE, "<|im_end|>")}
+FORMATS = {
+    "<|user|>": ChatFormat(CHAT_TEMPLATE, END, Sampling()),
+    "<|im_start|>": ChatFormat(
+        CHATML_TEMPLATE, "<|im_end|>", Sampling(0.5, repetition_penalty=1.1, max_new_tokens=128)
+    ),
+}
 """By a token that only tokenizers of the format have."""
-
-SAMPLING = {"temperature": 0.6, "top_p": 0.9, "max_new_tokens": 80}
-"""How a reply is sampled unless somebody says otherwise."""
 
 HEADER, PROMPT, REPLY = 0, 1, 2
 """What a token is for: part of the template, text the model is given, text it is to produce."""
@@ -178,9 +192,15 @@ def special_texts(tokenizer: Tokenizer) -> list[str]:
 
 def generation_config(tokenizer: Tokenizer) -> dict:
     """`generation_config.json` in Hugging Face's keys: when to stop, and how a small model is best sampled."""
-    text_end = tokenizer.token_to_id(chat_format(tokenizer).text_end)
+    form = chat_format(tokenizer)
+    text_end = tokenizer.token_to_id(form.text_end)
     # A chat's turn ends with the first; plain text, where a model was trained on some, with the second.
-    return {"do_sample": True, **SAMPLING, "eos_token_id": [end_token(tokenizer), text_end], "pad_token_id": text_end}
+    return {
+        "do_sample": True,
+        **asdict(form.sampling),
+        "eos_token_id": [end_token(tokenizer), text_end],
+        "pad_token_id": text_end,
+    }
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenizers import Tokenizer
 
 from mar_training.config import ModelConfig
-from mar_training.data.tokenizer import SAMPLING, encode_prompt, end_token
+from mar_training.data.tokenizer import chat_format, encode_prompt, end_token
 from mar_training.decode import generate
 from mar_training.teacher.decode import continue_prompts
 from mar_training.teacher.llama import LlamaConfig
@@ -35,21 +35,23 @@ CONVERSATIONS = (
 
 
 def sampled_replies(params, config: ModelConfig, tokenizer: Tokenizer, *, seed: int = 0) -> list[tuple[str, str]]:
-    """(prompt, reply) for each of `PROMPTS`, sampled with `SAMPLING`."""
+    """(prompt, reply) for each of `PROMPTS`, sampled as the chat format says."""
     chats = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
     return list(zip(PROMPTS, answer(params, config, tokenizer, chats, seed=seed), strict=True))
 
 
 def answer(params, config: ModelConfig, tokenizer: Tokenizer, chats: list[list[dict]], *, seed: int = 0) -> list[str]:
-    """The assistant's next reply to each chat, sampled with `SAMPLING`."""
+    """The assistant's next reply to each chat, sampled as its format says."""
+    sampling = chat_format(tokenizer).sampling
     replies = generate(
         params,
         config,
         [encode_prompt(tokenizer, chat) for chat in chats],
         end=end_token(tokenizer),
-        max_new=SAMPLING["max_new_tokens"],
-        temperature=SAMPLING["temperature"],
-        top_p=SAMPLING["top_p"],
+        max_new=sampling.max_new_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        repetition_penalty=sampling.repetition_penalty,
         seed=seed,
     )
     return [tokenizer.decode(reply) for reply in replies]
