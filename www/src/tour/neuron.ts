@@ -89,7 +89,7 @@ function shapes({ h, spikes }: Firing, threshold: number): SVGElement[] {
   const word = (text: string, at: [number, number], name: string) =>
     svg("text", { x: at[0], y: at[1], class: name }, text);
   const nodes = [line(0, "axis"), line(threshold, "threshold"), line(-threshold, "threshold")];
-  nodes.push(word("+V", [end + 14, y(threshold) + 4], "label"), word("−V", [end + 14, y(-threshold) + 4], "label"));
+  nodes.push(word("+V", [end + 24, y(threshold) + 4], "label"), word("−V", [end + 24, y(-threshold) + 4], "label"));
   nodes.push(word("h", [10, y(0) + 4], "label"), word("s", [10, HEIGHT - 16], "label"));
   nodes.push(svg("circle", { cx: end + 6, cy: y(threshold), r: 5, class: "handle" }));
   h.forEach((value, step) => {
