@@ -92,6 +92,10 @@ export class Raster {
       range: (range) => this.#select(range, true),
       zoomToRange: ([first, last]) => this.#aim({ rows: { start: first, length: last - first + 1 } }, EASE),
       mute: (range) => events.onMute?.({ layer: this.#layer, site: this.#site, neurons: [...range] }),
+      muteWhole: (what) => {
+        const [layer, site] = [this.#layer, this.#site];
+        events.onMute?.(what === "site" ? { layer, site } : { layer });
+      },
     });
     this.#overview = new Overview(this.#tape, (index) => this.#scrub(index));
     this.#readout = make("p", { className: "pic-readout" });

@@ -13,6 +13,8 @@ export interface Asks {
   range(range: Range | undefined): void;
   zoomToRange(range: Range): void;
   mute(range: Range): void;
+  /** All of the site, or of the layer. */
+  muteWhole(what: "site" | "layer"): void;
 }
 
 /** What sites are in plain words. */
@@ -88,6 +90,11 @@ export class Toolbar {
       make("span", { className: "pic-label", textContent: "to" }),
       this.#to,
       ...this.#rangeButtons,
+      make("span", { className: "pic-gap" }),
+      button("Mute site", "Silence all of this layer's site for the tokens to come", () => asks.muteWhole("site")),
+      button("Mute layer", "Silence all four sites of this layer for the tokens to come", () =>
+        asks.muteWhole("layer"),
+      ),
     );
     this.range(undefined);
   }
