@@ -199,6 +199,8 @@ function drawScale(
   context.textAlign = "left";
   context.textBaseline = "alphabetic";
   context.fillText("h", 4, area.top + 8);
+  context.textBaseline = "top";
+  context.fillText("token", 4, area.top + area.height + 7);
 }
 
 function drawThreshold(

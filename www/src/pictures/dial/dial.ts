@@ -1,9 +1,10 @@
 // The dial: thresholds and micro-steps, what is muted, and what that does to firing, joules and quality.
 import { AS_TRAINED, type Controls, type Mute, type Shape } from "../../mar/types";
+import { Chart } from "../common/chart";
 import { button, estimate, make, spoken } from "../common/dom";
 import { formatChange, formatNumber, formatPercent, formatSi } from "../common/units";
 import { MuteList, withMute } from "./mutes";
-import { type Tried, trade } from "./trade";
+import { TRADE_HEIGHT, type Tried, trade, tradeWords } from "./trade";
 
 /** What the dial tells of. */
 export interface DialEvents {
@@ -39,7 +40,7 @@ export class Dial {
   readonly #thresholdText = make("output");
   readonly #stepsText = make("output");
   readonly #figures: Record<keyof Effect, { value: HTMLElement; change: HTMLElement }>;
-  readonly #trade = make("div");
+  readonly #trade = new Chart(TRADE_HEIGHT);
   readonly #mutes: MuteList;
   readonly #said = spoken(true);
   #controls: Controls = AS_TRAINED;
@@ -90,7 +91,7 @@ export class Dial {
           return make("div", {}, make("dt", {}, TITLES[key], ...kind), make("dd", {}, value, change));
         }),
       ),
-      this.#trade,
+      this.#trade.element,
       make(
         "div",
         { className: "pic-bar" },
@@ -158,6 +159,7 @@ export class Dial {
   /** Takes the dial away. */
   dispose(): void {
     clearTimeout(this.#timer);
+    this.#trade.dispose();
     this.#root.remove();
   }
 
@@ -191,7 +193,8 @@ export class Dial {
       change.textContent =
         now === undefined || trained === undefined || isTrained(this.#controls) ? "" : formatChange(now, trained);
     }
-    this.#trade.replaceChildren(...(this.#tried.length > 0 ? [trade(this.#tried)] : []));
+    const tried = this.#tried;
+    this.#trade.show(tradeWords(tried), tried.length > 0 ? (width) => trade(tried, width) : undefined);
   }
 }
 

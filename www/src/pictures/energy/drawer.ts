@@ -1,7 +1,7 @@
 // "How is this computed?": the formula, with the numbers of what is shown.
 import type { Energy } from "../../mar/types";
 import { make } from "../common/dom";
-import { formatCount, formatNumber, formatPercent, formatSi } from "../common/units";
+import { formatCount, formatSi } from "../common/units";
 import { joulesOf, type Mode, NETWORKS, type Network, termsOf } from "./account";
 
 /** Names of the networks, as in the bars. */
@@ -11,12 +11,14 @@ export const TITLES: Record<Network, string> = {
   transformer: "A transformer of its size",
 };
 
+const share = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
+
 /** A drawer with a table. It is filled only while it is open. */
 export class Drawer {
   readonly element: HTMLDetailsElement;
   readonly #scope: HTMLElement;
   readonly #table: HTMLTableElement;
-  #shown: { energy: Energy; mode: Mode; scope: string } | undefined;
+  #shown: { energy: Energy; mode: Mode; token: string } | undefined;
 
   constructor() {
     this.#scope = make("p", { className: "pic-quiet" });
@@ -42,9 +44,9 @@ export class Drawer {
     this.element.addEventListener("toggle", () => this.#fill());
   }
 
-  /** Shows an energy's terms; `scope` says of what: "token 12". */
-  show(energy: Energy | undefined, mode: Mode, scope: string): void {
-    this.#shown = energy && { energy, mode, scope };
+  /** Shows the terms of a token's energy; `token` says of which. */
+  show(energy: Energy | undefined, mode: Mode, token: string): void {
+    this.#shown = energy && { energy, mode, token };
     this.#fill();
   }
 
@@ -55,8 +57,8 @@ export class Drawer {
       this.#table.replaceChildren();
       return;
     }
-    const { energy, mode, scope } = this.#shown;
-    this.#scope.textContent = `The numbers of ${scope}, ${mode === "with_data" ? "with data movement" : "arithmetic only"}:`;
+    const { energy, mode, token } = this.#shown;
+    this.#scope.textContent = `The numbers of ${token}, ${mode === "with_data" ? "with data movement" : "arithmetic only"}:`;
     const head = ["", "count", "price", "energy", "share"].map((text) =>
       make("th", { scope: "col", textContent: text }),
     );
@@ -76,9 +78,9 @@ function group(energy: Energy, network: Network, mode: Mode): HTMLElement {
       {},
       make("th", { scope: "row", textContent: term.label }),
       cell(formatCount(term.count)),
-      cell(`× ${formatNumber(term.picojoules_each)}\u202fpJ`),
+      cell(`× ${term.picojoules_each}\u202fpJ`),
       cell(formatSi(joulesOf(term), "J")),
-      cell(formatPercent(joulesOf(term) / total)),
+      cell(share.format(joulesOf(term) / total)),
     ),
   );
   const sum = make(

@@ -156,11 +156,10 @@ export class EnergyPanel {
     const milliseconds = this.#events.reduce((all, event) => all + event.milliseconds, 0);
     this.#tokenLabel.textContent = name;
     this.#totalLabel.textContent = count > 0 ? `the answer, ${count} tokens` : "an answer";
-    this.#timeLabel.textContent =
-      count > 0 ? `the token; ${formatNumber(milliseconds / count)}\u202fms on average` : "the token";
+    this.#timeLabel.textContent = count > 0 ? `time, average ${formatNumber(milliseconds / count)}\u202fms` : "time";
     const shown = this.#scope === "token" ? token?.energy : count > 0 ? this.#sum : undefined;
     this.#showBars(shown);
-    this.#drawer.show(shown, this.#mode, this.#scope === "token" ? name : `the whole answer, ${count} tokens`);
+    this.#drawer.show(token?.energy, this.#mode, name);
     this.#spark.show(this.#events, this.#mode, this.#position);
     this.#save.disabled = count === 0;
   }

@@ -1,15 +1,17 @@
 // The speed panel: what was measured, and what memory the conversation takes.
 import type { Shape, Stats } from "../../mar/types";
+import { Chart } from "../common/chart";
 import { make } from "../common/dom";
 import { formatBytes, formatCount, formatNumber, formatSi } from "../common/units";
-import { cache } from "./cache";
+import { CACHE_HEIGHT, cache, cacheWords } from "./cache";
 
 /** Speeds and sizes of the last reply. Fills `host`. */
 export class SpeedPanel {
   readonly #root: HTMLElement;
   readonly #heads = make("dl", { className: "pic-heads" });
   readonly #list = make("dl", { className: "pic-list" });
-  readonly #cache = make("div");
+  readonly #cache = new Chart(CACHE_HEIGHT);
+  readonly #words = make("p", { className: "pic-quiet" });
   readonly #why = make("p", { className: "pic-quiet" });
 
   constructor(host: HTMLElement) {
@@ -19,7 +21,8 @@ export class SpeedPanel {
       this.#heads,
       this.#why,
       this.#list,
-      this.#cache,
+      this.#cache.element,
+      this.#words,
     );
     host.append(this.#root);
     this.#show(undefined, undefined);
@@ -32,6 +35,7 @@ export class SpeedPanel {
 
   /** Takes the panel away. */
   dispose(): void {
+    this.#cache.dispose();
     this.#root.remove();
   }
 
@@ -75,9 +79,9 @@ export class SpeedPanel {
       ),
     );
     const known = stats && shape && shape.kv_bytes_per_token > 0;
-    this.#cache.replaceChildren(
-      ...(known ? [cache(stats.context_tokens, stats.state_bytes, shape.kv_bytes_per_token)] : []),
-    );
+    const sizes = known && ([stats.context_tokens, stats.state_bytes, shape.kv_bytes_per_token] as const);
+    this.#words.textContent = sizes ? cacheWords(...sizes) : "";
+    this.#cache.show(this.#words.textContent, sizes ? (width) => cache(...sizes, width) : undefined);
   }
 }
 
