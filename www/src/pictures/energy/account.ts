@@ -56,11 +56,20 @@ export function sum(energies: readonly Energy[]): Energy {
   };
 }
 
-/** Whether spiking wins or loses against its dense twin, in a plain sentence, and what most of its energy goes into. */
-export function verdict(energy: Energy, mode: Mode): { outcome: "wins" | "loses" | "even"; text: string } {
+/** Whether spiking wins or loses. */
+export interface Verdict {
+  outcome: "wins" | "loses" | "even";
+  /** A plain sentence. */
+  text: string;
+  /** What else there is to say. */
+  more: string;
+}
+
+/** Spiking against its dense twin; then against the transformer, and what most of its energy goes into. */
+export function verdict(energy: Energy, mode: Mode): Verdict {
   const { spiking, dense, transformer } = energy[mode];
   const ratio = spiking / dense;
-  if (!Number.isFinite(ratio)) return { outcome: "even", text: "" };
+  if (!Number.isFinite(ratio)) return { outcome: "even", text: "", more: "" };
   const outcome = ratio > 1 + SAME ? "loses" : ratio < 1 - SAME ? "wins" : "even";
   const sentences = {
     loses: `Spiking loses here: it takes ${formatNumber(ratio)} times the energy of its dense twin.`,
@@ -74,7 +83,7 @@ export function verdict(energy: Energy, mode: Mode): { outcome: "wins" | "loses"
       : other < 1 - SAME
         ? ` The transformer would take ${formatNumber(1 / other)} times as much.`
         : " The transformer would take the same.";
-  return { outcome, text: sentences[outcome] + against + largest(energy, mode) };
+  return { outcome, text: sentences[outcome], more: against + largest(energy, mode) };
 }
 
 function largest(energy: Energy, mode: Mode): string {

@@ -86,9 +86,7 @@ function group(energy: Energy, network: Network, mode: Mode): HTMLElement {
   const sum = make(
     "tr",
     { className: "pic-sum" },
-    make("th", { scope: "row", textContent: TITLES[network] }),
-    cell(""),
-    cell(""),
+    make("th", { scope: "rowgroup", colSpan: 3, textContent: TITLES[network] }),
     cell(formatSi(total, "J")),
     cell(""),
   );

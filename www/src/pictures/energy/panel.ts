@@ -3,7 +3,7 @@ import type { Energy, TokenEvent } from "../../mar/types";
 import { saveCsv } from "../common/csv";
 import { button, estimate, make, spoken } from "../common/dom";
 import { formatNumber, formatSi, formatToken } from "../common/units";
-import { energyCsv, type Mode, NETWORKS, type Network, sum, verdict } from "./account";
+import { energyCsv, type Mode, NETWORKS, type Network, sum, type Verdict, verdict } from "./account";
 import { Drawer, TITLES } from "./drawer";
 import { Sparkline } from "./sparkline";
 
@@ -14,6 +14,13 @@ export interface EnergyPanelEvents {
 }
 
 type Bars = Record<Network, { value: HTMLElement; fill: HTMLElement }>;
+/** Before there is anything to judge. */
+const NOTHING: Verdict = {
+  outcome: "even",
+  text: "",
+  more: "Ask something: its cost is counted here, token by token.",
+};
+
 type Scope = "token" | "answer";
 
 /** Milliseconds between two spoken verdicts. */
@@ -172,10 +179,8 @@ export class EnergyPanel {
       value.textContent = joules ? formatSi(joules[network], "J") : "–";
       fill.style.width = `${joules && most > 0 ? (100 * joules[network]) / most : 0}%`;
     }
-    const { outcome, text } = energy
-      ? verdict(energy, this.#mode)
-      : { outcome: "even", text: "Ask something: its cost is counted here, token by token." };
-    this.#verdict.textContent = text;
+    const { outcome, text, more } = energy ? verdict(energy, this.#mode) : NOTHING;
+    this.#verdict.replaceChildren(make("strong", { textContent: text }), more);
     this.#verdict.dataset.outcome = outcome;
   }
 

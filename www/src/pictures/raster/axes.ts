@@ -87,9 +87,13 @@ export function drawTokenAxis(
   context.textBaseline = lying ? "top" : "middle";
   context.textAlign = lying ? "center" : "right";
   let free = Number.NEGATIVE_INFINITY;
+  const centre = ({ start, steps }: TapeToken) => (x(start) + x(start + steps)) / 2;
+  const markedToken = tokens.find(({ position }) => position === marked);
+  // The marked token keeps its text, and its neighbours make room.
+  const taken = markedToken && !lying ? centre(markedToken) : Number.NaN;
   for (const token of tokens) {
     const [left, right] = [x(token.start), x(token.start + token.steps)];
-    const middle = (left + right) / 2;
+    const middle = centre(token);
     context.strokeStyle = theme.line;
     context.beginPath();
     context.moveTo(left, bottom);
@@ -97,7 +101,7 @@ export function drawTokenAxis(
     context.stroke();
     if (column >= 16) drawSteps(context, token, x, column, bottom, theme);
     const chosen = token.position === marked;
-    if (!chosen && middle - free < STANDING) continue;
+    if (!chosen && (middle - free < STANDING || Math.abs(middle - taken) < STANDING)) continue;
     context.fillStyle = chosen ? theme.accent : theme.text2;
     const text = shorten(context, formatToken(trimmed(token.text)), lying ? right - left - 6 : LONGEST);
     if (lying) {

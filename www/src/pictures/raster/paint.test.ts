@@ -21,7 +21,11 @@ function tapeOf(neurons: number, tokens: number): Tape {
 
 function sums(tape: Tape, view: View, width: number, height: number): [number, number] {
   const counts = new Uint32Array(width * height);
-  countSpikes(counts, tape.tokens, view, width, height);
+  const touched = counts.slice();
+  const used = countSpikes(counts, touched, tape.tokens, view, width, height);
+  // What is touched is what is not empty, each pixel once.
+  const full = Array.from(counts.keys()).filter((pixel) => counts[pixel] !== 0);
+  expect(Array.from(touched.subarray(0, used)).sort((a, b) => a - b)).toEqual(full);
   return counts.reduce<[number, number]>(([p, n], count) => [p + split(count)[0], n + split(count)[1]], [0, 0]);
 }
 
@@ -43,7 +47,7 @@ test("only what is in view is drawn", () => {
   const view = { columns: { start: 0, length: STEPS }, rows: { start: 3, length: 1 } };
   const expected = [0, 1, 2, 3].map((step) => (token ? tape.spike(token, 3, step) : 0));
   const counts = new Uint32Array(STEPS);
-  countSpikes(counts, tape.tokens, view, STEPS, 1);
+  countSpikes(counts, counts.slice(), tape.tokens, view, STEPS, 1);
   expect(Array.from(counts, (count) => split(count)[0] - split(count)[1])).toEqual(expected);
 });
 
@@ -51,7 +55,7 @@ test("neuron 0 is at the bottom, and signs have their own halves of a tall row",
   const tape = new Tape();
   tape.push({ position: 0, layer: 0, site: "down", steps: 2, neurons: 2, trains: Int8Array.of(1, -1, 0, 0) }, "");
   const counts = new Uint32Array(2 * 8);
-  countSpikes(counts, tape.tokens, everything(tape), 2, 8);
+  countSpikes(counts, counts.slice(), tape.tokens, everything(tape), 2, 8);
   const rows = Array.from({ length: 8 }, (_, y) => Array.from(counts.subarray(2 * y, 2 * y + 2), (c) => split(c)));
   const [no, plus, minus] = [
     [0, 0],

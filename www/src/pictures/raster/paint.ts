@@ -28,18 +28,22 @@ const NEGATIVE = 1 << 16;
 /** Draws spikes into an image, and keeps its memory from frame to frame. */
 export class Painter {
   #counts = new Uint32Array(0);
+  #touched = new Uint32Array(0);
+  #used = 0;
   #image: ImageData | undefined;
   #pixels = new Uint32Array(0);
 
   /** An image of `width` by `height` device pixels. Neuron 0 is at the bottom; where nothing fired, it is transparent. */
   paint(tokens: readonly TapeToken[], view: View, width: number, height: number, inks: Inks): ImageData {
     const image = this.#sized(width, height);
-    countSpikes(this.#counts, tokens, view, width, height);
+    // Only the pixels that spikes touch are counted and cleared: few frames have many.
+    for (let i = 0; i < this.#used; i++) this.#counts[this.#touched[i] as number] = 0;
+    this.#used = countSpikes(this.#counts, this.#touched, tokens, view, width, height);
     const colours = ramp(inks, view, width, height);
-    const { length } = this.#counts;
-    for (let i = 0; i < length; i++) {
-      const count = this.#counts[i] as number;
-      this.#pixels[i] = count === 0 ? 0 : (colours[level(count)] as number);
+    this.#pixels.fill(0);
+    for (let i = 0; i < this.#used; i++) {
+      const pixel = this.#touched[i] as number;
+      this.#pixels[pixel] = colours[level(this.#counts[pixel] as number)] as number;
     }
     return image;
   }
@@ -49,19 +53,25 @@ export class Painter {
     this.#image = new ImageData(width, height);
     this.#pixels = new Uint32Array(this.#image.data.buffer);
     this.#counts = new Uint32Array(width * height);
+    this.#touched = new Uint32Array(width * height);
+    this.#used = 0;
     return this.#image;
   }
 }
 
-/** How many spikes of each sign fall on each pixel, into `counts`, `[height, width]`. */
+/**
+ * How many spikes of each sign fall on each pixel, added to `counts`, `[height, width]`. Lists the pixels that had none in
+ * `touched`, as long as `counts`, and returns how many those are.
+ */
 export function countSpikes(
   counts: Uint32Array,
+  touched: Uint32Array,
   tokens: readonly TapeToken[],
   view: View,
   width: number,
   height: number,
-): void {
-  counts.fill(0);
+): number {
+  let used = 0;
   const [column, row] = [width / view.columns.length, height / view.rows.length];
   const split = row >= SPLIT_ROW;
   const tall = split ? Math.max(1, Math.floor(row / 2) - (row >= 2 * SPLIT_ROW ? 1 : 0)) : Math.max(1, Math.floor(row));
@@ -82,11 +92,15 @@ export function countSpikes(
       const add = negative ? NEGATIVE : 1;
       for (let line = Math.max(0, y); line < bottom; line++) {
         const base = line * width;
-        for (let pixel = Math.max(0, x); pixel < right; pixel++)
-          counts[base + pixel] = (counts[base + pixel] as number) + add;
+        for (let pixel = base + Math.max(0, x); pixel < base + right; pixel++) {
+          const count = counts[pixel] as number;
+          if (count === 0) touched[used++] = pixel;
+          counts[pixel] = count + add;
+        }
       }
     }
   }
+  return used;
 }
 
 /** Spikes of both signs on a pixel. */

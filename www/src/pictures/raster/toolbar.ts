@@ -56,7 +56,7 @@ export class Toolbar {
       site.field,
       make("span", { className: "pic-gap" }),
       this.#follow,
-      button("Whole", "All neurons, the newest tokens (0)", () => asks.whole()),
+      button("Fit", "All neurons, the newest tokens (0)", () => asks.whole()),
       button("PNG", "Save what is seen as a picture", () => asks.savePicture()),
       button("CSV", "Save the spikes that are seen as a table", () => asks.saveTable()),
     );
