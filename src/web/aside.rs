@@ -20,7 +20,7 @@ struct Loss {
     ledger: LedgerSummary,
 }
 
-/// `Replay` of `web.d.ts`.
+/// `Replay` of `types.ts`.
 #[derive(Deserialize)]
 pub(super) struct Replay {
     #[serde(flatten)]
@@ -31,7 +31,7 @@ pub(super) struct Replay {
     count: Option<usize>,
 }
 
-/// `Replayed` of `web.d.ts`.
+/// `Replayed` of `types.ts`.
 #[derive(Serialize)]
 struct Replayed {
     spikes: Vec<Spikes>,

@@ -6,9 +6,10 @@ import type {
   Loss,
   Membrane,
   Message,
+  Replay,
+  Replayed,
   Reply,
   Shape,
-  Site,
   Spikes,
   TokenEvent,
   Watch,
@@ -25,22 +26,6 @@ export type EngineEvent =
 
 /** Told of every event. `false`, or a promise of it, stops the work. */
 export type Listener = (event: EngineEvent) => boolean | Promise<boolean>;
-
-/** Which tokens are computed once more: `count` from `first` on; without them the last one. */
-export interface Replay {
-  layer: number;
-  site: Site;
-  neuron?: number;
-  first?: number;
-  count?: number;
-}
-
-/** What was asked for, a record for each token. */
-export interface Replayed {
-  spikes: Spikes[];
-  /** Of the neuron, where one was named. */
-  membranes: Membrane[];
-}
 
 /** Speed without text: a made-up prompt and a greedy continuation. */
 export interface Measurement {

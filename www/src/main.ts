@@ -1,7 +1,6 @@
 // The page: a model, a chat, and what the last reply took.
 import "./style.css";
-import { EngineClient } from "./engine/client";
-import type { ChatOptions, Message } from "./engine/messages";
+import { type ChatOptions, Mar, type Message } from "./mar";
 import { element } from "./page/element";
 import { showFigures } from "./page/figures";
 import { formatBytes } from "./page/format";
@@ -23,7 +22,7 @@ const figures = element("figures", HTMLDListElement);
 const transcript = new Transcript(element("transcript", HTMLOListElement));
 
 const query = readQuery(location.search);
-const engine = new EngineClient();
+let engine: Mar | undefined;
 let messages: Message[] = [];
 
 /** What the person can do now. */
@@ -54,13 +53,20 @@ async function loadModel(): Promise<void> {
   progress.value = 0;
   loadText.textContent = "connecting";
   try {
-    const url = new URL(menu.value, location.href).href;
-    const { info, backend } = await engine.load(url, query.backend, ({ received, total }) => {
+    engine?.dispose();
+    const mar = Mar.open(menu.value, { backend: query.backend });
+    engine = mar;
+    // For scripts.
+    Object.assign(window, { mar });
+    mar.on("progress", ({ received, total }) => {
       progress.value = received / total;
       loadText.textContent = `${formatBytes(received)} of ${formatBytes(total)}`;
     });
-    runsOn.textContent = `Runs on ${backend.name}: ${backend.why}.`;
-    say(`${info.name} is ready.`);
+    mar.on("prefill", ({ done, total }) => say(`Reading: ${done} of ${total} tokens.`));
+    mar.on("trouble", (trouble) => say(sentence(trouble), true));
+    await mar.ready;
+    runsOn.textContent = `Runs on ${mar.backend.name}: ${mar.backend.why}.`;
+    say(`${mar.shape.name} is ready.`);
     allow("idle");
     prompt.focus();
   } catch (error) {
@@ -100,6 +106,7 @@ function takeBack(text: string): void {
 }
 
 async function reply(text: string): Promise<void> {
+  if (!engine) return;
   messages.push({ role: "user", content: text });
   transcript.add("user", text);
   const body = transcript.add("assistant", "");
@@ -107,14 +114,10 @@ async function reply(text: string): Promise<void> {
   say("Reading.");
   transcript.busy = true;
   try {
-    const reply = await engine.chat(messages, options(), (event) => {
-      if (event.type === "prefill") {
-        say(`Reading: ${event.done} of ${event.total} tokens.`);
-      } else {
-        say("Writing.");
-        body.append(event.text);
-        transcript.follow();
-      }
+    const reply = await engine.generate(messages, options(), (text) => {
+      say("Writing.");
+      body.append(text);
+      transcript.follow();
     });
     if (reply.text === "" && reply.finish_reason === "cancelled") {
       takeBack(text);
@@ -151,9 +154,9 @@ prompt.addEventListener("keydown", (event) => {
 });
 
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !stop.disabled) engine.stop();
+  if (event.key === "Escape" && !stop.disabled) engine?.stop();
 });
-stop.addEventListener("click", () => engine.stop());
+stop.addEventListener("click", () => engine?.stop());
 clear.addEventListener("click", () => {
   startOver();
   allow("idle");

@@ -1,9 +1,9 @@
 // The figures of a reply: what was measured, and what is estimated.
-import type { ChatReply } from "../engine/messages";
+import type { Reply } from "../mar";
 import { formatBytes, formatEnergy, formatNumber } from "./format";
 
 /** Replaces the list's entries by those of `reply`. */
-export function showFigures(list: HTMLDListElement, reply: ChatReply): void {
+export function showFigures(list: HTMLDListElement, reply: Reply): void {
   const { stats, ledger } = reply;
   const { tokens, spikes, energy_pj: energy } = ledger.reply;
   const entries: [string, string][] = [

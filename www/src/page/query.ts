@@ -1,5 +1,5 @@
 // What the page's address asks for.
-import type { Backend } from "../engine/messages";
+import type { Backend } from "../mar";
 
 export interface Query {
   backend: Backend;

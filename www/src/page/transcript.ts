@@ -1,5 +1,5 @@
 // The chat so far, on the page.
-import type { Message } from "../engine/messages";
+import type { Message } from "../mar";
 
 const SPEAKERS = { system: "System", user: "You", assistant: "MAR" } as const;
 
