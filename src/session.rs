@@ -1,5 +1,8 @@
 //! A conversation with a network, in tokens: prefill, decode, and states to come back to.
 
+mod aside;
+mod saved;
+
 use std::ops::ControlFlow;
 
 use crate::cpu::{Sampling, SamplingError};
@@ -29,6 +32,17 @@ pub enum SessionError {
         token: u32,
         /// v.
         vocab_size: usize,
+    },
+    /// A loss is of what comes after something.
+    #[error("the text is too short to predict; give at least two tokens")]
+    Short,
+    /// A token that the conversation does not have.
+    #[error("there is no token at {position}; the conversation has {tokens}")]
+    NoToken {
+        /// What was asked for.
+        position: usize,
+        /// How many there are.
+        tokens: usize,
     },
     /// Stopped by whoever watched the progress. What was computed is kept, and the next prefill goes on from there.
     #[error("stopped")]
@@ -67,6 +81,8 @@ pub struct Session {
     engine: Engine,
     /// The tokens that the engine's state has seen.
     tokens: Vec<u32>,
+    /// How many of them were read as prompts; the others were decoded since.
+    prompt: usize,
     checkpoints: Vec<Checkpoint>,
     ends: Vec<u32>,
     expected: usize,
@@ -80,6 +96,7 @@ impl Session {
         Self {
             engine: engine.into(),
             tokens: Vec::new(),
+            prompt: 0,
             checkpoints: Vec::new(),
             ends: Vec::new(),
             expected: usize::MAX,
@@ -149,13 +166,10 @@ impl Session {
         ledger: &mut Ledger,
         mut progress: impl FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Prefilled, SessionError> {
-        let vocab_size = self.engine.config().vocab_size;
         if prompt.is_empty() {
             return Err(SessionError::Empty);
         }
-        if let Some(&token) = prompt.iter().find(|&&token| token as usize >= vocab_size) {
-            return Err(SessionError::UnknownToken { token, vocab_size });
-        }
+        self.known(prompt)?;
         self.expect(&[], usize::MAX);
         let reused = self.go_back_to_share(prompt);
         for chunk in prompt[reused..].chunks(self.engine.chunk()) {
@@ -165,6 +179,7 @@ impl Session {
             self.feed(chunk, ledger).await?;
         }
         let _ = progress(prompt.len(), prompt.len());
+        self.prompt = prompt.len();
         self.checkpoint().await?;
         self.engine.hurry();
         Ok(Prefilled { reused, computed: prompt.len() - reused })
@@ -219,7 +234,17 @@ impl Session {
         self.reset();
         self.engine.restore(state, Vec::new());
         self.tokens = tokens.to_vec();
+        self.prompt = tokens.len();
         Ok(())
+    }
+
+    /// Whether the vocabulary has these tokens.
+    fn known(&self, tokens: &[u32]) -> Result<(), SessionError> {
+        let vocab_size = self.engine.config().vocab_size;
+        match tokens.iter().find(|&&token| token as usize >= vocab_size) {
+            Some(&token) => Err(SessionError::UnknownToken { token, vocab_size }),
+            None => Ok(()),
+        }
     }
 
     /// Goes to the longest kept place that is a beginning of `prompt`; returns its length.

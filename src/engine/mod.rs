@@ -132,8 +132,17 @@ impl Engine {
     /// The logits of all `tokens` from an empty state, `[tokens, v]`: for evaluation. The conversation is lost.
     pub async fn evaluate(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<Vec<f32>, GpuError> {
         self.restart();
-        for position in 0..tokens.len() {
-            ledger.token(position as u64);
+        self.logits(tokens, ledger).await
+    }
+
+    /// As [`Engine::evaluate`], but goes on from the state that is there.
+    pub(crate) async fn logits(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<Vec<f32>, GpuError> {
+        let first = match self {
+            Self::Cpu(cpu, _) => cpu.state.position,
+            Self::Gpu(engine) => engine.gpu.position(),
+        };
+        for position in (first..).take(tokens.len()) {
+            ledger.token(position);
         }
         let mut logits = Vec::new();
         match self {

@@ -6,12 +6,14 @@ import "./style/chat.css";
 import "./style/chats.css";
 import "./style/instruments.css";
 import "./style/dialogs.css";
+import "./pictures/pictures.css";
 import { Chats } from "./page/chats";
 import { Composer } from "./page/composer";
 import { element } from "./page/element";
 import { Instruments } from "./page/instruments";
 import { ModelMenu } from "./page/models";
 import { openedBefore, rememberOpen } from "./page/open-chat";
+import { Panels } from "./page/panels";
 import { readQuery } from "./page/query";
 import { readSettings } from "./page/settings";
 import { SettingsDialog } from "./page/settings-dialog";
@@ -36,7 +38,10 @@ const transcript = new Transcript({
   onResume: () => void talk.resume(),
   onRegenerate: (turn) => void talk.regenerate(turn),
   onBranch: (turn, by) => talk.branch(turn, by),
-  onToken: (position) => transcript.choose(position),
+  onToken: (turn, position) => {
+    transcript.choose(position, turn.id);
+    void panels.jump(turn.id, position);
+  },
 });
 const composer = new Composer({ onSend: (text) => void talk.send(text), onStop: () => talk.stop() });
 const talk = new Talk(
@@ -48,18 +53,30 @@ const talk = new Talk(
       void chats.refresh();
       rememberOpen(talk.chat);
     },
-    onBusy: (busy) => {
-      models.locked = busy;
+    onBegin: (turn) => {
+      models.locked = true;
+      panels.begin(turn.id);
     },
-    onToken: () => {},
+    onEnd: () => {
+      models.locked = false;
+      panels.end();
+    },
     onAnswer: (text) => {
       heard.textContent = `MAR says: ${text}`;
     },
+    onRecall: (path) => {
+      for (const { id, marks } of path) if (marks) panels.own(id, marks);
+    },
     onOpen: () => {
+      panels.clear();
       settings.system = talk.chat.system;
     },
   },
 );
+const panels = new Panels(instruments, {
+  onChoose: (position) => transcript.choose(position),
+  onNote: (note) => say(note),
+});
 const chats = new Chats(store, talk);
 const tour = new Tour({
   instruments,
@@ -68,7 +85,10 @@ const tour = new Tour({
   shape: () => models.engine?.shape,
 });
 const welcome = new Welcome({ onExample: (text) => void talk.send(text), onTour: () => tour.start() });
-const models = new ModelMenu(query, settings, (engine) => talk.use(engine));
+const models = new ModelMenu(query, settings, async (engine) => {
+  panels.use(engine);
+  await talk.use(engine);
+});
 new SettingsDialog(settings, {
   onSystem: (text) => {
     talk.system = text;

@@ -10,6 +10,7 @@ use mar::chat::{ChatFormat, Message, Role};
 use mar::config::Site;
 use mar::energy::Ledger;
 use mar::engine::Engine;
+use mar::math::nats;
 use pollster::block_on;
 use serde::Deserialize;
 use serde_json::json;
@@ -162,11 +163,4 @@ impl Eval {
             dense * 1e-6
         );
     }
-}
-
-/// -ln softmax(logits)[target].
-fn nats(logits: &[f32], target: usize) -> f64 {
-    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let total: f64 = logits.iter().map(|&x| (f64::from(x) - largest).exp()).sum();
-    total.ln() + largest - f64::from(logits[target])
 }

@@ -106,7 +106,7 @@ export interface TokenEvent {
   token: number;
   /** The text that it completes: "" inside a character of several tokens, or where a stop string may have begun. */
   text: string;
-  /** Since the token before, as the worker's clock measured it. A GPU computes several at once: then some take no time. */
+  /** Of computing it, as the worker's clock measured it. A GPU computes several at once: the first takes the time of all. */
   milliseconds: number;
   // Arrays of counts are [n_layers · 4], layer-major, sites in the order of `SITES`.
   spikes_positive: Uint32Array;
@@ -185,6 +185,19 @@ export interface Probe {
   layer: number;
   site: Site;
   position?: number;
+}
+
+/** Tokens that are computed once more: `count` from `first` on; without them the last one. */
+export interface Replay extends Watch {
+  first?: number;
+  count?: number;
+}
+
+/** What a replay showed, a record for each token. */
+export interface Replayed {
+  spikes: Spikes[];
+  /** Of the neuron, where one was named. */
+  membranes: Membrane[];
 }
 
 /** Times that were measured in the last reply, and sizes. */

@@ -1,12 +1,13 @@
 // One answer, from question to what it took.
-import type { ChatOptions, Message, Reply, TokenEvent } from "../mar/types";
+import type { Mar } from "../mar";
+import type { ChatOptions, Message, Reply } from "../mar/types";
 import type { Mark, Took, Turn } from "./conversation";
-import type { Engine } from "./engine";
 
 /** Who is told while an answer grows. */
 export interface AnswerEvents {
   onPrefill: (done: number, total: number) => void;
-  onToken: (event: TokenEvent, tokensPerSecond: number | undefined) => void;
+  /** With the speed of the last tokens, where there are enough. */
+  onToken: (tokensPerSecond: number | undefined) => void;
 }
 
 /** The speed that is shown while an answer grows is that of its last tokens. */
@@ -14,7 +15,7 @@ const WINDOW = 16;
 
 /** Asks the engine, and writes what it says into `turn`. */
 export async function answer(
-  engine: Engine,
+  engine: Mar,
   messages: Message[],
   options: ChatOptions,
   turn: Turn,
@@ -25,19 +26,19 @@ export async function answer(
   turn.marks = marks;
   const off = [
     engine.on("prefill", ({ done, total }) => events.onPrefill(done, total)),
-    engine.on("token", (event) => {
-      const { text, position } = event;
+    engine.on("token", ({ text, position }) => {
       marks.push({ text, position });
-      turn.content += text;
       times.push(performance.now());
       const first = times.at(-WINDOW) ?? times[0] ?? 0;
       const count = Math.min(times.length, WINDOW) - 1;
       const last = times.at(-1) ?? first;
-      events.onToken(event, count > 0 && last > first ? (count * 1000) / (last - first) : undefined);
+      events.onToken(count > 0 && last > first ? (count * 1000) / (last - first) : undefined);
     }),
   ];
   try {
-    const reply = await engine.generate(messages, options);
+    const reply = await engine.generate(messages, options, (text) => {
+      turn.content += text;
+    });
     turn.content = reply.text;
     turn.took = tookFrom(reply);
     return reply;

@@ -32,6 +32,9 @@ export class Instruments {
   readonly #panels = new Map<PanelName, Panel>();
   readonly #tabs = make("div", { className: "tabs" });
 
+  /** Called when they come or go. */
+  onOpen: () => void = () => {};
+
   constructor() {
     for (const plan of PLANS) this.#panels.set(plan.name, buildPanel(plan, this.#arrangement));
     this.#buildTabs();
@@ -39,7 +42,10 @@ export class Instruments {
     this.#column.replaceChildren(this.#tabs, make("div", { className: "panels" }, ...sections));
     this.#toggle.addEventListener("click", () => this.#setOpen(!this.open));
     this.#buildDivider();
-    this.#beside.addEventListener("change", () => this.#arrange());
+    this.#beside.addEventListener("change", () => {
+      this.#arrange();
+      this.onOpen();
+    });
     this.#show("raster");
     this.#arrange();
   }
@@ -73,6 +79,7 @@ export class Instruments {
     this.#arrangement.open = open;
     keepArrangement(this.#arrangement);
     this.#arrange();
+    this.onOpen();
   }
 
   #arrange(): void {

@@ -1,6 +1,6 @@
 // The menu of models, and the one that is loaded.
+import { Mar } from "../mar";
 import { element } from "./element";
-import { type Engine, loadEngine } from "./engine";
 import { formatBytes } from "./format";
 import type { Query } from "./query";
 import type { Settings } from "./settings";
@@ -14,15 +14,16 @@ interface Offer {
 
 /** Chooses and loads. */
 export class ModelMenu {
-  engine: Engine | undefined;
+  /** The model that is ready. */
+  engine: Mar | undefined;
   readonly #menu = element("model", HTMLSelectElement);
   readonly #query: Query;
   readonly #settings: Settings;
-  readonly #use: (engine: Engine | undefined) => Promise<void>;
+  readonly #use: (engine: Mar | undefined) => Promise<void>;
   #loading: AbortController | undefined;
 
   /** `use` gets every engine that is ready, and `undefined` before it goes. */
-  constructor(query: Query, settings: Settings, use: (engine: Engine | undefined) => Promise<void>) {
+  constructor(query: Query, settings: Settings, use: (engine: Mar | undefined) => Promise<void>) {
     this.#query = query;
     this.#settings = settings;
     this.#use = use;
@@ -63,14 +64,17 @@ export class ModelMenu {
     showBackend("");
     showProgress("connecting");
     try {
-      const url = new URL(this.#menu.value, location.href).href;
-      const engine = await loadEngine(url, {
+      const engine = Mar.open(this.#menu.value, {
         backend: this.#query.backend ?? this.#settings.backend,
         signal: loading.signal,
         onProgress: (progress) => {
           if (!loading.signal.aborted) showProgress(progress);
         },
       });
+      // For scripts.
+      Object.assign(window, { mar: engine });
+      engine.on("trouble", (trouble) => say(`${sentence(trouble)}.`, "trouble"));
+      await engine.ready;
       if (loading.signal.aborted) {
         engine.dispose();
         return;

@@ -1,5 +1,5 @@
 // The conversation that is open: asking, answering, branching. Its state is here and nowhere else.
-import type { TokenEvent } from "../mar/types";
+import type { Mar } from "../mar";
 import { answer } from "./answering";
 import type { Composer } from "./composer";
 import {
@@ -13,7 +13,6 @@ import {
   siblingsOf,
   type Turn,
 } from "./conversation";
-import type { Engine } from "./engine";
 import { chatOptions, type Settings } from "./settings";
 import { say, sentence, showRate } from "./status";
 import type { Store } from "./store";
@@ -28,11 +27,14 @@ const ENDS = { stop: "Done.", length: "The answer reached its longest length.", 
 export interface TalkEvents {
   /** What is shown or possible has changed. */
   onChange: () => void;
-  /** An answer is about to begin, or has ended. */
-  onBusy: (busy: boolean) => void;
-  onToken: (event: TokenEvent) => void;
+  /** An answer is about to begin. */
+  onBegin: (turn: Turn) => void;
+  /** It has ended, somehow. */
+  onEnd: () => void;
   /** An answer is whole: for screen readers. */
   onAnswer: (text: string) => void;
+  /** The engine knows a conversation of before again. */
+  onRecall: (path: Turn[]) => void;
   /** Another conversation is open: what the instruments show is of the one before. */
   onOpen: () => void;
 }
@@ -48,7 +50,7 @@ export interface TalkParts {
 /** A conversation with an engine. */
 export class Talk {
   chat: Conversation;
-  #engine: Engine | undefined;
+  #engine: Mar | undefined;
   #busy = false;
   /** The conversation whose tokens the engine has seen. */
   #inEngine: string | undefined;
@@ -67,7 +69,7 @@ export class Talk {
   }
 
   /** The engine that answers; `undefined` while there is none. Returns once it knows the open conversation again. */
-  async use(engine: Engine | undefined): Promise<void> {
+  async use(engine: Mar | undefined): Promise<void> {
     this.#engine = engine;
     this.#inEngine = undefined;
     await this.#recall();
@@ -148,11 +150,12 @@ export class Talk {
   }
 
   /** Answers `question`. Where nothing comes of it, what was typed is given back. */
-  async #answer(engine: Engine, question: Turn, typed: string | undefined): Promise<void> {
+  async #answer(engine: Mar, question: Turn, typed: string | undefined): Promise<void> {
     const { transcript, composer, settings } = this.#parts;
     const before = typed === undefined ? this.chat.leaf : question.parent;
     const turn = addTurn(this.chat, question.id, "assistant", "");
     this.#setBusy(true);
+    this.#events.onBegin(turn);
     transcript.follow();
     say("Reading.");
     showRate(undefined);
@@ -168,14 +171,13 @@ export class Talk {
       const messages = messagesOf(this.chat, question.id);
       const reply = await answer(engine, messages, chatOptions(settings), turn, {
         onPrefill: (done, total) => say(`Reading: ${done} of ${total} tokens.`),
-        onToken: (event, rate) => {
+        onToken: (rate) => {
           if (turn.marks?.length === 1) {
             say("Writing.");
             composer.settle();
           }
           showRate(rate);
           transcript.grow(turn.id);
-          this.#events.onToken(event);
           if (performance.now() - kept > KEEP_EVERY) {
             kept = performance.now();
             void this.#keep();
@@ -200,6 +202,7 @@ export class Talk {
       if (turn.content === "") takeBack();
     } finally {
       this.#setBusy(false);
+      this.#events.onEnd();
       composer.focus();
       if (this.chat.turns.length > 0) {
         await this.#keep();
@@ -211,7 +214,6 @@ export class Talk {
   #setBusy(busy: boolean): void {
     this.#busy = busy;
     this.#show();
-    this.#events.onBusy(busy);
   }
 
   #show(): void {
@@ -231,7 +233,7 @@ export class Talk {
   }
 
   /** Keeps the engine's state, so that nobody computes it again after a reload. */
-  async #remember(engine: Engine): Promise<void> {
+  async #remember(engine: Mar): Promise<void> {
     const { id, leaf } = this.chat;
     if (leaf === null || this.#inEngine !== id || this.#busy || engine !== this.#engine) return;
     try {
@@ -251,6 +253,7 @@ export class Talk {
       if (kept?.leaf !== leaf || kept.model !== this.#engine.shape.name) return;
       await this.#engine.state.load(kept.bytes);
       this.#inEngine = id;
+      this.#events.onRecall(pathOf(this.chat));
     } catch {
       // A state of other weights, or a damaged one: the conversation is read again instead.
     }

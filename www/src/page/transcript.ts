@@ -50,9 +50,9 @@ export class Transcript {
     if (near) requestAnimationFrame(() => this.follow());
   }
 
-  /** Marks a token; `undefined` marks none. */
-  choose(position: number | undefined): void {
-    for (const view of this.#views.values()) view.choose(position);
+  /** Marks a token: of one answer, or of whichever has that position. */
+  choose(position: number, answer?: string): void {
+    for (const [id, view] of this.#views) view.choose(answer === undefined || answer === id ? position : undefined);
   }
 
   /** Forgets what was drawn: another conversation is shown next. */

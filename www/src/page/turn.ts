@@ -13,7 +13,8 @@ export interface TurnEvents {
   onResume: () => void;
   /** Shows the branch before (-1) or after (1) this one. */
   onBranch: (turn: Turn, by: number) => void;
-  onToken: (position: number) => void;
+  /** A token of an answer was chosen. */
+  onToken: (turn: Turn, position: number) => void;
 }
 
 /** Where a message is. */
@@ -179,7 +180,7 @@ export class TurnView {
   #listenForTokens(): void {
     const choose = (token: HTMLElement | undefined) => {
       const position = token?.dataset.position;
-      if (position !== undefined) this.#events.onToken(Number(position));
+      if (position !== undefined) this.#events.onToken(this.#turn, Number(position));
     };
     this.#body.addEventListener("click", (event) => {
       if (getSelection()?.isCollapsed === false || !(event.target instanceof Element)) return;
