@@ -387,7 +387,11 @@ export class Raster {
   }
 
   async #savePicture(): Promise<void> {
-    save(`${this.#title}.png`, await picture(this.#surface.canvas, this.#title, readTheme(this.#root)));
+    try {
+      save(`${this.#title}.png`, await picture(this.#surface.canvas, this.#title, readTheme(this.#root)));
+    } catch (error) {
+      this.#readout.textContent = `${error instanceof Error ? error.message : error} The CSV has the same spikes.`;
+    }
   }
 
   #draw({ context, width, height, ratio, theme, elapsed }: Frame): boolean {
