@@ -59,7 +59,7 @@ export class Drawer {
     }
     const { energy, mode, token } = this.#shown;
     this.#scope.textContent = `The numbers of ${token}, ${mode === "with_data" ? "with data movement" : "arithmetic only"}:`;
-    const head = ["", "count", "price", "energy", "share"].map((text) =>
+    const head = ["term", "count", "price", "energy", "share"].map((text) =>
       make("th", { scope: "col", textContent: text }),
     );
     this.#table.replaceChildren(

@@ -87,7 +87,7 @@ export class Sparkline {
         {
           label: "transformer",
           width: 1.5,
-          stroke: () => this.#colour("warn"),
+          stroke: () => this.#colour("text2"),
           dash: [1.5, 3],
           points: { show: false },
         },

@@ -3,6 +3,7 @@
 import { endOf, ticks } from "../common/span";
 import type { Theme } from "../common/theme";
 import { formatToken } from "../common/units";
+import type { Cell } from "./camera";
 import type { View } from "./paint";
 import type { TapeToken } from "./tape";
 
@@ -36,6 +37,20 @@ export function place(view: View, area: Area): { x: (column: number) => number; 
     x: (column) => area.left + ((column - view.columns.start) / view.columns.length) * area.width,
     y: (neuron) => area.top + area.height - ((neuron + 1 - view.rows.start) / view.rows.length) * area.height,
   };
+}
+
+/** The micro-step and the neuron at a place in CSS pixels. */
+export function cellAt(view: View, area: Area, x: number, y: number): Cell {
+  const { columns, rows } = view;
+  return {
+    column: Math.floor(columns.start + ((x - area.left) / area.width) * columns.length),
+    neuron: Math.floor(rows.start + ((area.top + area.height - y) / area.height) * rows.length),
+  };
+}
+
+/** Whether a place in CSS pixels is in the area. */
+export function inside({ left, top, width, height }: Area, x: number, y: number): boolean {
+  return x >= left && x < left + width && y >= top && y < top + height;
 }
 
 /** Neurons' numbers at the left. */
@@ -220,13 +235,7 @@ function edges([first, last]: Range, view: View, area: Area): [number, number] {
 }
 
 /** The place that is read out: a cross of hairlines. */
-export function drawCross(
-  context: CanvasRenderingContext2D,
-  at: { column: number; neuron: number },
-  view: View,
-  area: Area,
-  theme: Theme,
-): void {
+export function drawCross(context: CanvasRenderingContext2D, at: Cell, view: View, area: Area, theme: Theme): void {
   const { x, y } = place(view, area);
   const [column, row] = [area.width / view.columns.length, area.height / view.rows.length];
   const [left, top] = [x(at.column), y(at.neuron)];

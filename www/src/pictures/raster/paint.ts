@@ -1,5 +1,6 @@
-// Spikes to pixels. Typed arrays all the way: at 2,000 neurons by 512 micro-steps there may be a million of them a frame.
-import type { Span } from "../common/span";
+// Spikes to pixels. Each token is painted once, as a tile, and tiles are copied: 2,000 neurons by 512 micro-steps may hold
+// a million spikes, and most frames only slide.
+import { endOf, type Span } from "../common/span";
 import { firstOf, neuronOf, signOf, stepOf, type TapeToken } from "./tape";
 
 /** What is seen of the tape. */
@@ -10,10 +11,20 @@ export interface View {
   rows: Span;
 }
 
-/** The colours of spikes on a background, as 0xAABBGGRR, which is what little-endian image data holds. */
+/** The colours of spikes: red, green, blue. */
 export interface Inks {
   positive: [number, number, number];
   negative: [number, number, number];
+}
+
+/** How a token's tile looks: while this holds, the tile holds. */
+export interface Look {
+  /** Device pixels of a micro-step. */
+  column: number;
+  rows: Span;
+  /** Device pixels of all rows. */
+  height: number;
+  inks: Inks;
 }
 
 /** From this height of a row on, in device pixels, + fills its upper half and − its lower: signs differ in place too. */
@@ -25,26 +36,38 @@ const LEVELS = 16;
 /** A − in the plane of counts; a + is 1. */
 const NEGATIVE = 1 << 16;
 
-/** Draws spikes into an image, and keeps its memory from frame to frame. */
+/** Draws spikes into an image, and keeps its memory and its tiles from frame to frame. */
 export class Painter {
-  #counts = new Uint32Array(0);
-  #touched = new Uint32Array(0);
-  #used = 0;
   #image: ImageData | undefined;
-  #pixels = new Uint32Array(0);
+  #pixels: Uint32Array = new Uint32Array(0);
+  #tiles = new Map<TapeToken, Uint32Array>();
+  #look: Look | undefined;
+  #colours: Uint32Array = new Uint32Array(0);
 
   /** An image of `width` by `height` device pixels. Neuron 0 is at the bottom; where nothing fired, it is transparent. */
   paint(tokens: readonly TapeToken[], view: View, width: number, height: number, inks: Inks): ImageData {
-    const image = this.#sized(width, height);
-    // Only the pixels that spikes touch are counted and cleared: few frames have many.
-    for (let i = 0; i < this.#used; i++) this.#counts[this.#touched[i] as number] = 0;
-    this.#used = countSpikes(this.#counts, this.#touched, tokens, view, width, height);
-    const colours = ramp(inks, view, width, height);
-    this.#pixels.fill(0);
-    for (let i = 0; i < this.#used; i++) {
-      const pixel = this.#touched[i] as number;
-      this.#pixels[pixel] = colours[level(this.#counts[pixel] as number)] as number;
+    const look = { column: width / view.columns.length, rows: view.rows, height, inks };
+    if (!this.#look || !same(this.#look, look)) {
+      [this.#look, this.#colours] = [look, ramp(look)];
+      this.#tiles.clear();
     }
+    const image = this.#sized(width, height);
+    this.#pixels.fill(0);
+    const kept = new Map<TapeToken, Uint32Array>();
+    // Columns have fixed pixels and the view moves by whole ones, so that tiles are the same wherever they are seen.
+    const origin = Math.round(view.columns.start * look.column);
+    for (const token of tokens) {
+      const [left, right] = edges(token, look.column);
+      const [from, to] = [Math.max(0, origin - left), Math.min(right - left, origin + width - left)];
+      if (to <= from) continue;
+      // A tile wider than the image is seen in part, and painted in part.
+      const whole = right - left <= width;
+      const tile = this.#tiles.get(token) ?? this.#tile(token, look, whole ? 0 : from, whole ? right - left : to);
+      if (whole) kept.set(token, tile);
+      const [skipped, stride] = whole ? [from, right - left] : [0, to - from];
+      copy(tile, skipped, stride, this.#pixels, left + from - origin, width, to - from);
+    }
+    this.#tiles = kept;
     return image;
   }
 
@@ -52,55 +75,83 @@ export class Painter {
     if (this.#image?.width === width && this.#image.height === height) return this.#image;
     this.#image = new ImageData(width, height);
     this.#pixels = new Uint32Array(this.#image.data.buffer);
-    this.#counts = new Uint32Array(width * height);
-    this.#touched = new Uint32Array(width * height);
-    this.#used = 0;
     return this.#image;
+  }
+
+  #tile(token: TapeToken, look: Look, from: number, to: number): Uint32Array {
+    const tile = countSpikes(token, look, from, to);
+    for (let i = 0; i < tile.length; i++) {
+      const count = tile[i] as number;
+      if (count !== 0) tile[i] = this.#colours[level(count)] as number;
+    }
+    return tile;
   }
 }
 
-/**
- * How many spikes of each sign fall on each pixel, added to `counts`, `[height, width]`. Lists the pixels that had none in
- * `touched`, as long as `counts`, and returns how many those are.
- */
-export function countSpikes(
-  counts: Uint32Array,
-  touched: Uint32Array,
-  tokens: readonly TapeToken[],
-  view: View,
+function same(a: Look, b: Look): boolean {
+  const rows = a.rows.start === b.rows.start && a.rows.length === b.rows.length;
+  return rows && a.column === b.column && a.height === b.height && a.inks === b.inks;
+}
+
+/** A token's pixels on an endless canvas. */
+function edges({ start, steps }: TapeToken, column: number): [left: number, right: number] {
+  const left = Math.floor(start * column);
+  return [left, Math.max(left + 1, Math.floor((start + steps) * column))];
+}
+
+/** Copies columns of a tile into an image of `width`. */
+function copy(
+  tile: Uint32Array,
+  from: number,
+  stride: number,
+  pixels: Uint32Array,
+  x: number,
   width: number,
-  height: number,
-): number {
-  let used = 0;
-  const [column, row] = [width / view.columns.length, height / view.rows.length];
-  const split = row >= SPLIT_ROW;
-  const tall = split ? Math.max(1, Math.floor(row / 2) - (row >= 2 * SPLIT_ROW ? 1 : 0)) : Math.max(1, Math.floor(row));
-  const gap = column >= GAP_COLUMN ? 1 : 0;
-  const last = Math.ceil(view.rows.start + view.rows.length);
-  for (const { spikes, start } of tokens) {
-    const left = (start - view.columns.start) * column;
-    const end = firstOf(spikes, last);
-    for (let i = firstOf(spikes, Math.floor(view.rows.start)); i < end; i++) {
-      const spike = spikes[i] as number;
-      const negative = signOf(spike) < 0;
-      const step = stepOf(spike);
-      const top = height - (neuronOf(spike) - view.rows.start + 1) * row + (split && negative ? row / 2 : 0);
-      const x = Math.floor(left + step * column);
-      const y = Math.floor(top);
-      const right = Math.min(width, Math.max(x + 1, Math.floor(left + (step + 1) * column) - gap));
-      const bottom = Math.min(height, y + tall);
-      const add = negative ? NEGATIVE : 1;
-      for (let line = Math.max(0, y); line < bottom; line++) {
-        const base = line * width;
-        for (let pixel = base + Math.max(0, x); pixel < base + right; pixel++) {
-          const count = counts[pixel] as number;
-          if (count === 0) touched[used++] = pixel;
-          counts[pixel] = count + add;
-        }
-      }
+  count: number,
+): void {
+  for (let source = from, target = x; target < pixels.length; source += stride, target += width) {
+    for (let i = 0; i < count; i++) pixels[target + i] = tile[source + i] as number;
+  }
+}
+
+/** How many spikes of each sign (`split`) fall on each pixel of a token's tile, of whose columns `from` … `to`: `[height, to - from]`. */
+export function countSpikes(token: TapeToken, look: Look, from: number, to: number): Uint32Array {
+  const { column, rows, height } = look;
+  const width = to - from;
+  const counts = new Uint32Array(width * height);
+  const row = height / rows.length;
+  const halves = row >= SPLIT_ROW;
+  const tall = halves
+    ? Math.max(1, Math.floor(row / 2) - (row >= 2 * SPLIT_ROW ? 1 : 0))
+    : Math.max(1, Math.floor(row));
+  const [lefts, rights] = stepEdges(token, column, from, width);
+  const { spikes } = token;
+  const end = firstOf(spikes, Math.ceil(endOf(rows)));
+  for (let i = firstOf(spikes, Math.floor(rows.start)); i < end; i++) {
+    const spike = spikes[i] as number;
+    const negative = signOf(spike) < 0;
+    const y = Math.floor(height - (neuronOf(spike) - rows.start + 1) * row + (halves && negative ? row / 2 : 0));
+    const [top, bottom] = [Math.max(0, y), Math.min(height, y + tall)];
+    const step = stepOf(spike);
+    const [left, right] = [lefts[step] as number, rights[step] as number];
+    const add = negative ? NEGATIVE : 1;
+    for (let line = top * width; line < bottom * width; line += width) {
+      for (let pixel = line + left; pixel < line + right; pixel++) counts[pixel] = (counts[pixel] as number) + add;
     }
   }
-  return used;
+  return counts;
+}
+
+/** Where each micro-step's tick begins and ends in the columns `from` … `from + width` of a tile. Each has a pixel of it at least. */
+function stepEdges(token: TapeToken, column: number, from: number, width: number): [Int32Array, Int32Array] {
+  const gap = column >= GAP_COLUMN ? 1 : 0;
+  const [tileLeft, tileRight] = edges(token, column);
+  const inside = (pixel: number) => Math.min(width, Math.max(0, pixel - tileLeft - from));
+  const left = (step: number) => Math.min(Math.floor((token.start + step) * column), tileRight - 1);
+  const right = (step: number) => Math.max(left(step) + 1, Math.floor((token.start + step + 1) * column) - gap);
+  const lefts = Int32Array.from({ length: token.steps }, (_, step) => inside(left(step)));
+  const rights = Int32Array.from({ length: token.steps }, (_, step) => inside(Math.min(right(step), tileRight)));
+  return [lefts, rights];
 }
 
 /** Spikes of both signs on a pixel. */
@@ -109,14 +160,16 @@ export function split(count: number): [positive: number, negative: number] {
 }
 
 function level(count: number): number {
-  const [positive, negative] = [count & (NEGATIVE - 1), count >>> 16];
-  return Math.min(positive, LEVELS - 1) * LEVELS + Math.min(negative, LEVELS - 1);
+  return Math.min(count & (NEGATIVE - 1), LEVELS - 1) * LEVELS + Math.min(count >>> 16, LEVELS - 1);
 }
 
-/** Colours by counts of both signs. A lone spike is always well seen; a pixel full of them is at full strength. */
-function ramp(inks: Inks, view: View, width: number, height: number): Uint32Array {
+/**
+ * Colours by counts of both signs, as 0xAABBGGRR, which is what little-endian image data holds. A lone spike is always well
+ * seen; a pixel full of them is at full strength.
+ */
+function ramp({ column, rows, height, inks }: Look): Uint32Array {
   // Places for spikes under one pixel.
-  const places = Math.max(1, view.columns.length / width) * Math.max(1, view.rows.length / height);
+  const places = Math.max(1, 1 / column) * Math.max(1, rows.length / height);
   const colours = new Uint32Array(LEVELS * LEVELS);
   for (let positive = 0; positive < LEVELS; positive++) {
     for (let negative = 0; negative < LEVELS; negative++) {

@@ -2,16 +2,18 @@
 import { type Mute, neuronsOf, type Shape, type Site, type Spikes } from "../../mar/types";
 import { save, saveCsv } from "../common/csv";
 import { make, spoken, stillness, uniqueId } from "../common/dom";
-import { confine, endOf, glide, pan, reveal, type Span, zoom } from "../common/span";
+import { endOf } from "../common/span";
 import { type Frame, Surface } from "../common/surface";
 import { readTheme, rgb, type Theme } from "../common/theme";
 import { formatPercent, formatToken } from "../common/units";
 import * as axes from "./axes";
+import { Camera, type Cell } from "./camera";
 import { listen } from "./gestures";
+import { HELP, listenToKeys } from "./keys";
 import { Overview } from "./overview";
-import { type Inks, Painter, type View } from "./paint";
+import { type Inks, Painter } from "./paint";
 import { inWords, picture, spikesCsv } from "./save";
-import { Tape } from "./tape";
+import { Tape, type TapeToken } from "./tape";
 import { Toolbar } from "./toolbar";
 
 /** Neurons of a layer's site; `neurons` are first and last, both included. */
@@ -33,41 +35,26 @@ export interface RasterEvents {
   onMute?: (mute: Mute) => void;
 }
 
-/** Micro-steps seen at first, where there is room for them. */
-const COLUMNS = 512;
-/** The least that is seen. */
-const LEAST = { columns: 8, rows: 4 };
-/** Half-lives in milliseconds: of the slide to a new token, and of a zoom. */
-const SLIDE = 70;
-const EASE = 35;
 /** Milliseconds between two spoken summaries. */
 const SPEECH = 8_000;
-
-/** A place in the raster. */
-interface Cell {
-  column: number;
-  neuron: number;
-}
 
 /** A live picture of the spikes of one site. Fills `host`. */
 export class Raster {
   readonly #events: RasterEvents;
   readonly #tape = new Tape();
   readonly #painter = new Painter();
+  readonly #camera = new Camera(() => ({ columns: this.#tape.columns, neurons: this.#neurons }), stillness);
   readonly #toolbar: Toolbar;
   readonly #overview: Overview;
   readonly #surface: Surface;
-  readonly #readout: HTMLElement;
-  readonly #said: HTMLElement;
+  readonly #readout = make("p", { className: "pic-readout" });
+  readonly #said = spoken(true);
   readonly #root: HTMLElement;
   #shape: Shape | undefined;
   #layer = 0;
   #site: Site = "in_proj";
-  #view: View = { columns: { start: 0, length: COLUMNS }, rows: { start: 0, length: 1 } };
-  #goal: View = this.#view;
-  #halfLife = SLIDE;
-  #following = true;
-  #seenLast = -1;
+  /** Where the pointer is, or else what the keyboard reads out. */
+  #pointer: { x: number; y: number } | undefined;
   #cell: Cell | undefined;
   #range: axes.Range | undefined;
   #neuron: number | undefined;
@@ -75,40 +62,19 @@ export class Raster {
   #muted: readonly Mute[] = [];
   #inks: { theme: Theme; inks: Inks } | undefined;
   #speech: ReturnType<typeof setTimeout> | undefined;
+  /** Tokens up to here were in view when it stopped following. */
+  #seen = -1;
   /** Milliseconds that drawing the last frame took. */
   frameMilliseconds = 0;
 
   constructor(host: HTMLElement, events: RasterEvents = {}) {
     this.#events = events;
-    this.#toolbar = new Toolbar({
-      choose: (layer, site) => {
-        this.choose(layer, site);
-        events.onChoose?.(layer, site);
-      },
-      follow: (following) => this.#follow(following),
-      whole: () => this.#whole(),
-      savePicture: () => void this.#savePicture(),
-      saveTable: () => saveCsv(`${this.#title}.csv`, spikesCsv(this.#tape, this.#goal, this.#layer, this.#site)),
-      range: (range) => this.#select(range, true),
-      zoomToRange: ([first, last]) => this.#aim({ rows: { start: first, length: last - first + 1 } }, EASE),
-      mute: (range) => events.onMute?.({ layer: this.#layer, site: this.#site, neurons: [...range] }),
-      muteWhole: (what) => {
-        const [layer, site] = [this.#layer, this.#site];
-        events.onMute?.(what === "site" ? { layer, site } : { layer });
-      },
-    });
+    this.#toolbar = this.#makeToolbar();
     this.#overview = new Overview(this.#tape, (index) => this.#scrub(index));
-    this.#readout = make("p", { className: "pic-readout" });
-    this.#said = spoken(true);
     const plot = make("div", { className: "pic-plot" });
-    const help = make("p", { id: uniqueId(), className: "pic-spoken", textContent: KEYS });
-    const legend = make("p", { className: "pic-legend" });
-    legend.append(
-      make("span", { className: "pic-tick pic-plus" }),
-      "spike +1",
-      make("span", { className: "pic-tick pic-minus" }),
-      "spike −1",
-    );
+    const help = make("p", { id: uniqueId(), textContent: HELP });
+    const tick = (sign: "plus" | "minus") => make("span", { className: `pic-tick pic-${sign}` });
+    const legend = make("p", { className: "pic-legend" }, tick("plus"), "spike +1", tick("minus"), "spike −1");
     this.#root = make(
       "section",
       { className: "pic pic-raster", testId: "raster", ariaLabel: "Spike raster" },
@@ -117,13 +83,7 @@ export class Raster {
       plot,
       this.#overview.element,
       this.#toolbar.bottom,
-      make(
-        "details",
-        { className: "pic-keys" },
-        make("summary", { textContent: "Keys and gestures" }),
-        make("p", { textContent: KEYS }),
-      ),
-      help,
+      make("details", { className: "pic-keys" }, make("summary", { textContent: "Keys and gestures" }), help),
       this.#said,
     );
     host.append(this.#root);
@@ -133,9 +93,8 @@ export class Raster {
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-label", "Spikes: tokens and micro-steps by neurons");
     canvas.setAttribute("aria-describedby", help.id);
-    canvas.addEventListener("keydown", (event) => this.#key(event));
-    canvas.addEventListener("blur", () => this.#point(undefined, false));
-    this.#handle(canvas);
+    canvas.addEventListener("blur", () => this.#point(undefined));
+    this.#listen(canvas);
     this.#read();
   }
 
@@ -156,18 +115,16 @@ export class Raster {
     [this.#layer, this.#site] = [layer, site];
     this.#neuron = undefined;
     this.#select(undefined, this.#range !== undefined);
-    this.#toolbar.chosen(layer, site, this.#neurons);
     this.clear();
+    this.#toolbar.chosen(layer, site, this.#neurons);
     this.#root.setAttribute("aria-label", `Spike raster of layer ${layer}, ${site}`);
   }
 
   /** Draws a token's spikes; those of another site than the chosen one are passed over. */
   push(spikes: Spikes, text: string): void {
     if (spikes.layer !== this.#layer || spikes.site !== this.#site) return;
-    const { neurons } = this.#tape;
     this.#tape.push(spikes, text);
-    if (this.#tape.neurons !== neurons && this.#goal.rows.length !== this.#neurons) this.#wholeRows();
-    if (this.#following) this.#newest();
+    this.#camera.update();
     this.#moved();
     this.#sayLater();
   }
@@ -182,11 +139,10 @@ export class Raster {
   /** Forgets all tokens. */
   clear(): void {
     this.#tape.clear();
-    this.#marked = undefined;
-    this.#cell = undefined;
-    this.#wholeRows();
-    this.#follow(true);
-    this.#view = this.#goal;
+    this.#marked = this.#cell = undefined;
+    this.#camera.whole();
+    this.#camera.arrive();
+    this.#moved();
     this.#sayLater();
   }
 
@@ -195,10 +151,11 @@ export class Raster {
     const token = this.#tape.at(position);
     if (!token) return false;
     this.#marked = position;
-    this.#following = false;
-    const { length } = this.#goal.columns;
-    this.#aim({ columns: { start: token.start + token.steps / 2 - length / 2, length } }, SLIDE);
-    this.#point(undefined, true);
+    this.#follow(false);
+    this.#camera.centre(token.start + token.steps / 2);
+    this.#moved();
+    this.#point(undefined);
+    this.#said.textContent = this.#readout.textContent;
     return true;
   }
 
@@ -230,309 +187,247 @@ export class Raster {
     return `${this.#shape?.name ?? "mar"} layer ${this.#layer} ${this.#site}`;
   }
 
-  get #area(): axes.Area {
-    return axes.areaIn(this.#surface.size.width, this.#surface.size.height);
-  }
-
-  /** The columns that can be seen: the tape, and room to the right while it is short. */
-  get #wholeColumns(): Span {
-    const { start, length } = this.#tape.columns;
-    return { start, length: Math.max(length, this.#defaultColumns) };
-  }
-
-  get #defaultColumns(): number {
-    const { width } = this.#area;
-    return width < 2 ? COLUMNS : Math.min(COLUMNS, Math.max(64, Math.round(width)));
-  }
-
-  // ---- where we look
-
-  #aim(part: Partial<View>, halfLife: number): void {
-    const { columns, rows } = { ...this.#goal, ...part };
-    this.#goal = {
-      columns: confine(columns, this.#wholeColumns, LEAST.columns),
-      rows: confine(rows, { start: 0, length: this.#neurons }, LEAST.rows),
-    };
-    this.#halfLife = halfLife;
-    if (halfLife === 0 || stillness()) this.#view = this.#goal;
-    this.#moved();
-  }
-
-  #newest(): void {
-    const { length } = this.#goal.columns;
-    this.#aim({ columns: { start: endOf(this.#tape.columns) - length, length } }, SLIDE);
-    this.#seenLast = this.#tape.tokens.at(-1)?.position ?? -1;
+  #makeToolbar(): Toolbar {
+    return new Toolbar({
+      choose: (layer, site) => {
+        this.choose(layer, site);
+        this.#events.onChoose?.(layer, site);
+      },
+      follow: (following) => this.#follow(following),
+      whole: () => this.#whole(),
+      savePicture: () => void this.#savePicture(),
+      saveTable: () => saveCsv(`${this.#title}.csv`, spikesCsv(this.#tape, this.#camera.goal, this.#layer, this.#site)),
+      range: (range) => this.#select(range, true),
+      zoomToRange: ([first, last]) => {
+        this.#camera.rows({ start: first, length: last - first + 1 });
+        this.#moved();
+      },
+      mute: (range) => this.#events.onMute?.({ layer: this.#layer, site: this.#site, neurons: [...range] }),
+      muteWhole: (what) => {
+        const [layer, site] = [this.#layer, this.#site];
+        this.#events.onMute?.(what === "site" ? { layer, site } : { layer });
+      },
+    });
   }
 
   #follow(following: boolean): void {
-    this.#following = following;
-    if (following) this.#newest();
-    else this.#seenLast = this.#tape.tokens.at(-1)?.position ?? -1;
+    if (following) this.#camera.follow();
+    this.#camera.following = following;
+    this.#seen = this.#tape.tokens.at(-1)?.position ?? -1;
     this.#moved();
   }
 
   #whole(): void {
-    this.#wholeRows();
-    this.#aim({ columns: { ...this.#goal.columns, length: this.#defaultColumns } }, EASE);
     this.#marked = undefined;
-    this.#follow(true);
-  }
-
-  #wholeRows(): void {
-    const rows = { start: 0, length: this.#neurons };
-    const start = this.#tape.tokens.length === 0;
-    this.#goal = { rows, columns: start ? { start: 0, length: this.#defaultColumns } : this.#goal.columns };
-    this.#view = { ...this.#view, rows };
+    this.#camera.whole();
+    this.#moved();
+    this.#read();
   }
 
   #scrub(index: number): void {
     const token = this.#tape.tokens[index];
     if (!token) return;
-    this.#following = index === this.#tape.tokens.length - 1;
-    const { length } = this.#goal.columns;
-    this.#aim({ columns: { start: token.start + token.steps - length, length } }, EASE);
+    this.#follow(index === this.#tape.tokens.length - 1);
+    this.#camera.endAt(token.start + token.steps);
+    this.#moved();
   }
 
+  /** The view or the tape changed. */
   #moved(): void {
     const last = this.#tape.tokens.at(-1)?.position ?? -1;
-    this.#toolbar.following(this.#following, this.#following ? 0 : Math.max(0, last - this.#seenLast));
-    this.#overview.show(this.#goal.columns);
+    const { following } = this.#camera;
+    this.#toolbar.following(following, following ? 0 : Math.max(0, last - this.#seen));
+    this.#overview.show(this.#camera.goal.columns);
     this.#surface.ask();
   }
 
-  // ---- hands and keys
-
-  #handle(canvas: HTMLCanvasElement): void {
+  #listen(canvas: HTMLCanvasElement): void {
+    const area = () => axes.areaIn(this.#surface.size.width, this.#surface.size.height);
     listen(canvas, {
-      hover: (x, y) => this.#point(this.#cellAt(x, y), false),
-      leave: () => this.#point(undefined, false),
+      hover: (x, y) => this.#point({ x, y }),
+      leave: () => this.#point(undefined),
       pan: (dx, dy) => {
-        const { columns, rows } = this.#goal;
-        this.#following = false;
-        this.#aim(
-          {
-            columns: pan(columns, (-dx / this.#area.width) * columns.length),
-            rows: pan(rows, (dy / this.#area.height) * rows.length),
-          },
-          0,
-        );
+        const { columns, rows } = this.#camera.goal;
+        if (this.#camera.following) this.#follow(false);
+        this.#camera.pan((-dx / area().width) * columns.length, (dy / area().height) * rows.length);
+        this.#moved();
       },
       zoom: (time, neurons, x, y) => {
-        const at = this.#cellAt(x, y, true);
-        if (at) this.#zoom(time, neurons, at);
+        this.#camera.zoom(time, neurons, axes.cellAt(this.#camera.view, area(), x, y));
+        this.#moved();
       },
       tap: (x, y) => {
         canvas.focus({ preventScroll: true });
-        this.#point(this.#cellAt(x, y), false);
+        this.#point({ x, y });
         this.#chooseNeuron();
       },
       select: (from, to, done) => {
-        const [a, b] = [this.#rowAt(from), this.#rowAt(to)];
+        const row = (y: number) => axes.cellAt(this.#camera.view, area(), 0, y).neuron;
+        const inside = (neuron: number) => Math.min(Math.max(neuron, 0), this.#neurons - 1);
+        const [a, b] = [inside(row(from)), inside(row(to))];
         this.#select([Math.min(a, b), Math.max(a, b)], done);
       },
-      onAxis: (x) => x < this.#area.left,
+      onAxis: (x) => x < area().left,
+    });
+    listenToKeys(canvas, {
+      walk: (time, neurons, far) => {
+        const { column, neuron } = this.#cell ?? this.#firstCell();
+        const token = this.#tape.tokens[this.#tape.indexAt(column)];
+        const [wide, tall] = far
+          ? [token?.steps ?? 1, Math.max(1, Math.round(this.#camera.goal.rows.length / 10))]
+          : [1, 1];
+        this.#walk({ column: column + time * wide, neuron: neuron + neurons * tall });
+      },
+      end: (which) => {
+        const { start, length } = this.#tape.columns;
+        this.#walk({ ...(this.#cell ?? this.#firstCell()), column: which === "first" ? start : start + length - 1 });
+      },
+      zoom: (time, neurons) => {
+        this.#camera.zoom(time, neurons, this.#cell ?? this.#firstCell());
+        this.#moved();
+      },
+      whole: () => this.#whole(),
+      pause: () => this.#follow(!this.#camera.following),
+      choose: () => this.#chooseNeuron(),
+      extend: () => {
+        const { neuron } = this.#cell ?? this.#firstCell();
+        const [first, last] = this.#range ?? [neuron, neuron];
+        this.#select([Math.min(first, neuron), Math.max(last, neuron)], true);
+      },
+      unselect: () => this.#select(undefined, true),
     });
   }
 
-  #zoom(time: number, neurons: number, at: Cell): void {
-    const { columns, rows } = this.#goal;
-    // Live, the newest token stays at the right edge.
-    const anchor = this.#following ? Math.min(endOf(columns), endOf(this.#tape.columns)) : at.column;
-    this.#aim({ columns: zoom(columns, time, anchor), rows: zoom(rows, neurons, at.neuron) }, EASE);
-    if (this.#following) this.#newest();
-  }
-
-  #key(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey) return;
-    const cell = this.#cell ?? this.#firstCell();
-    const token = this.#tape.tokens[this.#tape.indexAt(cell.column)];
-    const page = Math.max(1, Math.round(this.#goal.rows.length / 10));
-    const [wide, tall] = [event.shiftKey ? (token?.steps ?? 1) : 1, event.shiftKey ? page : 1];
-    const columns = this.#tape.columns;
-    const moves: Record<string, () => void> = {
-      ArrowLeft: () => this.#walk({ ...cell, column: cell.column - wide }),
-      ArrowRight: () => this.#walk({ ...cell, column: cell.column + wide }),
-      ArrowUp: () => this.#walk({ ...cell, neuron: cell.neuron + tall }),
-      ArrowDown: () => this.#walk({ ...cell, neuron: cell.neuron - tall }),
-      PageUp: () => this.#walk({ ...cell, neuron: cell.neuron + page }),
-      PageDown: () => this.#walk({ ...cell, neuron: cell.neuron - page }),
-      Home: () => this.#walk({ ...cell, column: columns.start }),
-      End: () => this.#walk({ ...cell, column: endOf(columns) - 1 }),
-      "+": () => this.#zoom(0.7, 1, cell),
-      "=": () => this.#zoom(0.7, 1, cell),
-      "-": () => this.#zoom(1 / 0.7, 1, cell),
-      ".": () => this.#zoom(1, 0.7, cell),
-      ",": () => this.#zoom(1, 1 / 0.7, cell),
-      "0": () => this.#whole(),
-      " ": () => this.#follow(!this.#following),
-      Enter: () => this.#chooseNeuron(),
-      s: () => this.#select(this.#extended(cell.neuron), true),
-      Escape: () => this.#select(undefined, true),
-    };
-    const move = moves[event.key];
-    if (!move) return;
-    event.preventDefault();
-    move();
-  }
-
-  #extended(neuron: number): axes.Range {
-    const [first, last] = this.#range ?? [neuron, neuron];
-    return [Math.min(first, neuron), Math.max(last, neuron)];
-  }
-
   #walk(cell: Cell): void {
-    const columns = this.#tape.columns;
+    const { columns } = this.#tape;
     if (columns.length === 0) return;
     const column = Math.min(Math.max(cell.column, columns.start), endOf(columns) - 1);
     const neuron = Math.min(Math.max(cell.neuron, 0), this.#neurons - 1);
-    if (this.#following) this.#follow(false);
-    this.#aim(
-      { columns: reveal(this.#goal.columns, column + 0.5, 1), rows: reveal(this.#goal.rows, neuron + 0.5, 1) },
-      EASE,
-    );
-    this.#point({ column, neuron }, true);
+    if (this.#camera.following) this.#follow(false);
+    this.#pointer = undefined;
+    this.#cell = { column, neuron };
+    this.#camera.reveal(this.#cell);
+    this.#moved();
+    this.#read();
+    this.#said.textContent = this.#readout.textContent;
   }
 
   #firstCell(): Cell {
-    const { columns, rows } = this.#goal;
+    const { columns, rows } = this.#camera.goal;
+    const last = Math.min(endOf(columns), endOf(this.#tape.columns)) - 1;
     return {
-      column: Math.max(Math.ceil(columns.start), Math.min(endOf(columns), endOf(this.#tape.columns)) - 1),
+      column: Math.max(Math.ceil(columns.start), last),
       neuron: this.#neuron ?? Math.floor(rows.start + rows.length / 2),
     };
   }
 
-  #rowAt(y: number): number {
-    const { top, height } = this.#area;
-    const { start, length } = this.#view.rows;
-    return Math.min(Math.max(Math.floor(start + ((top + height - y) / height) * length), 0), this.#neurons - 1);
-  }
-
-  #cellAt(x: number, y: number, anywhere = false): Cell | undefined {
-    const { left, top, width, height } = this.#area;
-    const inside = x >= left && x < left + width && y >= top && y < top + height;
-    if (!inside && !anywhere) return undefined;
-    const { columns } = this.#view;
-    const column = Math.floor(columns.start + ((x - left) / width) * columns.length);
-    return { column, neuron: this.#rowAt(y) };
-  }
-
-  #point(cell: Cell | undefined, aloud: boolean): void {
-    this.#cell = cell;
-    const text = this.#read();
-    if (aloud) this.#said.textContent = text;
+  #point(place: { x: number; y: number } | undefined): void {
+    this.#pointer = place;
+    if (!place) this.#cell = undefined;
+    this.#underPointer();
+    this.#read();
     this.#surface.ask();
+  }
+
+  /** What slides under a pointer at rest is read out too. */
+  #underPointer(): void {
+    if (!this.#pointer) return;
+    const { x, y } = this.#pointer;
+    const area = axes.areaIn(this.#surface.size.width, this.#surface.size.height);
+    this.#cell = axes.inside(area, x, y) ? axes.cellAt(this.#camera.view, area, x, y) : undefined;
   }
 
   #chooseNeuron(): void {
-    const found = this.#pointed();
+    const found = this.#found();
     if (!found) return;
-    this.#neuron = found.neuron;
+    const { token, neuron } = found;
+    this.#neuron = neuron;
     this.#surface.ask();
-    const [layer, site] = [this.#layer, this.#site];
-    this.#events.onNeuron?.({ layer, site, neuron: found.neuron, position: found.token.position });
+    this.#events.onNeuron?.({ layer: this.#layer, site: this.#site, neuron, position: token.position });
   }
 
   #select(range: axes.Range | undefined, done: boolean): void {
     this.#range = range;
     this.#toolbar.range(range);
-    this.#surface?.ask();
-    if (!done) return;
+    this.#surface.ask();
     const [layer, site] = [this.#layer, this.#site];
-    this.#events.onRange?.(range ? { layer, site, neurons: [...range] } : null);
+    if (done) this.#events.onRange?.(range ? { layer, site, neurons: [...range] } : null);
   }
 
-  // ---- words
-
-  #pointed() {
+  #found(): { token: TapeToken; neuron: number; step: number } | undefined {
     if (!this.#cell) return undefined;
     const { column, neuron } = this.#cell;
-    const { columns } = this.#tape;
-    if (columns.length === 0 || column < columns.start || column >= endOf(columns)) return undefined;
     const token = this.#tape.tokens[this.#tape.indexAt(column)];
-    return token && neuron < token.neurons ? { token, neuron, step: column - token.start } : undefined;
+    const step = column - (token?.start ?? 0);
+    return token && step >= 0 && step < token.steps && neuron < token.neurons ? { token, neuron, step } : undefined;
   }
 
-  #read(): string {
-    const found = this.#pointed();
-    let text = "Point at a spike to read it; click a neuron for its membrane.";
+  #read(): void {
+    const found = this.#found();
     const marked = this.#marked === undefined ? undefined : this.#tape.at(this.#marked);
-    if (!found && marked) {
+    let text = "Point at a spike to read it; click a neuron for its membrane.";
+    if (found) {
+      const { token, neuron, step } = found;
+      const spike = { "1": "spike +1", "0": "silent", "-1": "spike −1" }[this.#tape.spike(token, neuron, step)];
+      text = `token ${token.position} “${formatToken(token.text)}” · neuron ${neuron} · step ${step + 1} of ${token.steps} · ${spike}`;
+    } else if (marked) {
       const { positive, negative, neurons, steps } = marked;
       const rate = formatPercent((positive + negative) / (neurons * steps));
       text = `token ${marked.position} “${formatToken(marked.text)}” · ${positive} spikes +1, ${negative} spikes −1 · ${rate} of all places`;
     }
-    if (found) {
-      const { token, neuron, step } = found;
-      const spike = this.#tape.spike(token, neuron, step);
-      const sign = spike > 0 ? "spike +1" : spike < 0 ? "spike −1" : "silent";
-      text = `token ${token.position} “${formatToken(token.text)}” · neuron ${neuron} · step ${step + 1} of ${token.steps} · ${sign}`;
-    }
-    this.#readout.textContent = text;
+    if (this.#readout.textContent !== text) this.#readout.textContent = text;
     this.#readout.classList.toggle("pic-quiet", !found && !marked);
-    return text;
   }
 
   #sayLater(): void {
     this.#speech ??= setTimeout(() => {
       this.#speech = undefined;
-      this.#said.textContent = inWords(this.#tape, this.#goal, this.#layer, this.#site);
+      this.#said.textContent = inWords(this.#tape, this.#camera.goal, this.#layer, this.#site);
     }, SPEECH);
   }
 
   async #savePicture(): Promise<void> {
-    const blob = await picture(this.#surface.canvas, this.#title, readTheme(this.#root));
-    save(`${this.#title}.png`, blob);
+    try {
+      save(`${this.#title}.png`, await picture(this.#surface.canvas, this.#title, readTheme(this.#root)));
+    } catch (error) {
+      this.#readout.textContent = `${error instanceof Error ? error.message : error} The CSV has the same spikes.`;
+    }
   }
-
-  // ---- the frame
 
   #draw({ context, width, height, ratio, theme, elapsed }: Frame): boolean {
     const began = performance.now();
-    const moving = this.#glide(elapsed);
     const area = axes.areaIn(width, height);
-    const tokens = this.#tape.within(this.#view.columns);
+    this.#camera.resize(area.width);
+    const moving = this.#camera.step(elapsed, area.width, area.height);
+    if (moving && this.#pointer) {
+      this.#underPointer();
+      this.#read();
+    }
+    const { view } = this.#camera;
+    const tokens = this.#tape.within(view.columns);
     if (this.#inks?.theme !== theme) {
       this.#inks = { theme, inks: { positive: rgb(theme.positive), negative: rgb(theme.negative) } };
     }
-    const [left, top] = [Math.round(area.left * ratio), Math.round(area.top * ratio)];
-    const [wide, tall] = [Math.round(area.width * ratio), Math.round(area.height * ratio)];
-    context.putImageData(this.#painter.paint(tokens, this.#view, wide, tall, this.#inks.inks), left, top);
-    axes.drawGround(context, tokens, this.#view, area, theme, this.#marked);
-    for (const range of this.#mutedHere()) axes.drawMuted(context, range, this.#view, area, theme);
-    if (this.#range) axes.drawRange(context, this.#range, this.#view, area, theme);
-    axes.drawNeuronAxis(context, this.#view, area, theme);
-    axes.drawTokenAxis(context, tokens, this.#view, area, theme, this.#marked);
-    if (this.#neuron !== undefined) axes.drawNeuronMark(context, this.#neuron, this.#view, area, theme);
-    if (this.#cell) axes.drawCross(context, this.#cell, this.#view, area, theme);
+    const [left, top, wide, tall] = [area.left, area.top, area.width, area.height].map((size) =>
+      Math.round(size * ratio),
+    ) as [number, number, number, number];
+    context.putImageData(this.#painter.paint(tokens, view, wide, tall, this.#inks.inks), left, top);
+    axes.drawGround(context, tokens, view, area, theme, this.#marked);
+    for (const range of this.#mutedHere()) axes.drawMuted(context, range, view, area, theme);
+    if (this.#range) axes.drawRange(context, this.#range, view, area, theme);
+    axes.drawNeuronAxis(context, view, area, theme);
+    axes.drawTokenAxis(context, tokens, view, area, theme, this.#marked);
+    if (this.#neuron !== undefined) axes.drawNeuronMark(context, this.#neuron, view, area, theme);
+    if (this.#cell) axes.drawCross(context, this.#cell, view, area, theme);
     context.strokeStyle = theme.line;
     context.strokeRect(area.left - 0.5, area.top - 0.5, area.width + 1, area.height + 1);
     this.frameMilliseconds = performance.now() - began;
     return moving;
   }
 
-  #glide(elapsed: number): boolean {
-    const { columns, rows } = this.#goal;
-    const next = {
-      columns: glide(this.#view.columns, columns, elapsed, this.#halfLife),
-      rows: glide(this.#view.rows, rows, elapsed, this.#halfLife),
-    };
-    const near = (a: Span, b: Span, pixels: number) =>
-      Math.abs(a.start - b.start) + Math.abs(a.length - b.length) < (0.2 * b.length) / pixels;
-    const there = near(next.columns, columns, this.#area.width) && near(next.rows, rows, this.#area.height);
-    this.#view = there || stillness() ? this.#goal : next;
-    return this.#view !== this.#goal;
-  }
-
   #mutedHere(): axes.Range[] {
-    const here = this.#muted.filter(
-      ({ layer, site }) =>
-        (layer === undefined || layer === this.#layer) && (site === undefined || site === this.#site),
-    );
+    const [layer, site] = [this.#layer, this.#site];
+    const here = this.#muted.filter((mute) => (mute.layer ?? layer) === layer && (mute.site ?? site) === site);
     return here.map(({ neurons }) => neurons ?? [0, this.#neurons - 1]);
   }
 }
-
-const KEYS =
-  "Arrows move the read-out, with Shift by a whole token or a tenth of the neurons; Enter shows the neuron's membrane. " +
-  "+ and − zoom in time, “.” and “,” in neurons, 0 shows the whole, space pauses; S selects up to this neuron, Escape nothing. " +
-  "Wheel: time; with Shift, or on the neuron axis: neurons; with Ctrl: both. Drag moves; on the neuron axis, or with Shift, it selects.";

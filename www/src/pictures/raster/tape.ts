@@ -68,6 +68,7 @@ function compact(trains: Int8Array, steps: number): { spikes: Uint32Array; posit
 export class Tape {
   #tokens: TapeToken[] = [];
   #held = 0;
+  #neurons = 0;
   readonly #capacity: number;
 
   /** 8 million spikes take 32 MB. */
@@ -87,15 +88,16 @@ export class Tape {
     return { start: first.start, length: last.start + last.steps - first.start };
   }
 
-  /** The largest number of neurons of a token. */
+  /** The largest number of neurons that a token had. */
   get neurons(): number {
-    return this.#tokens.reduce((most, token) => Math.max(most, token.neurons), 0);
+    return this.#neurons;
   }
 
   /** Adds a token, or takes the place of the one at its position. */
   push(spikes: Spikes, text: string): TapeToken {
     const { position, steps, neurons } = spikes;
     const token = { position, text, steps, neurons, start: 0, ...compact(spikes.trains, steps), negative: 0 };
+    this.#neurons = Math.max(this.#neurons, neurons);
     token.negative = token.spikes.length - token.positive;
     const index = this.#indexFrom(position);
     const there = this.#tokens[index];
@@ -127,7 +129,7 @@ export class Tape {
   /** Forgets everything. */
   clear(): void {
     this.#tokens = [];
-    this.#held = 0;
+    [this.#held, this.#neurons] = [0, 0];
   }
 
   /** The token at a place of the conversation. */
