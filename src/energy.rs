@@ -107,14 +107,18 @@ pub fn site_operations(config: &Config, site: Site, activity: Activity, tokens: 
     }
 }
 
+/// What the projection behind a site costs the dense twin for one token: all of its matrix, multiplied and read.
+pub fn dense_site_operations(config: &Config, site: Site) -> Operations {
+    let (inputs, outputs) = config.site_shape(site);
+    let row_bytes = config.weights[site.index()].row_bytes(outputs);
+    Operations { mac: (inputs * outputs) as u64, weight_bytes: (inputs * row_bytes) as u64, ..Default::default() }
+}
+
 /// One token of the dense twin: the same network, each projection a full matrix-vector product over the same weights.
 pub fn dense_twin(config: &Config) -> Operations {
     let mut total = shared_operations(config);
     for site in Site::ALL {
-        let (inputs, outputs) = config.site_shape(site);
-        let row_bytes = config.weights[site.index()].row_bytes(outputs);
-        total.mac += (config.n_layers * inputs) as u64 * outputs as u64;
-        total.weight_bytes += (config.n_layers * inputs) as u64 * row_bytes as u64;
+        total += times(dense_site_operations(config, site), config.n_layers as u64);
     }
     total
 }
@@ -175,9 +179,11 @@ impl Ledger {
         self.context += position;
     }
 
-    /// Books what a site did.
+    /// Books what a site did. A layer that is not there does nothing.
     pub fn add(&mut self, layer: usize, site: Site, activity: Activity) {
-        self.activity[layer][site.index()] += activity;
+        if let Some(sites) = self.activity.get_mut(layer) {
+            sites[site.index()] += activity;
+        }
     }
 
     /// Books all of another ledger of the same network.
@@ -194,9 +200,9 @@ impl Ledger {
         self.activity.len()
     }
 
-    /// What a site did in all.
+    /// What a site did in all; nothing, if its layer is not there.
     pub fn activity(&self, layer: usize, site: Site) -> Activity {
-        self.activity[layer][site.index()]
+        self.activity.get(layer).map_or_else(Activity::default, |sites| sites[site.index()])
     }
 
     /// Spikes per neuron and micro-step of a site, averaged over tokens.

@@ -34,6 +34,44 @@ impl Watch {
     }
 }
 
+/// Why something cannot be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProbeError {
+    /// A layer that the network does not have.
+    #[error("there is no layer {layer}; choose one of 0 to {}", .layers.saturating_sub(1))]
+    Layer {
+        /// Which was asked for.
+        layer: usize,
+        /// L.
+        layers: usize,
+    },
+    /// A neuron that the site does not have.
+    #[error("there is no neuron {neuron} at this site; choose one of 0 to {}", .neurons.saturating_sub(1))]
+    Neuron {
+        /// Which was asked for.
+        neuron: usize,
+        /// Inputs of the site.
+        neurons: usize,
+    },
+    /// A token that the pass did not have.
+    #[error("there is no token {token} in this record, which holds {tokens}")]
+    Token {
+        /// Which was asked for, counted from the record's first.
+        token: usize,
+        /// Tokens of the pass.
+        tokens: usize,
+    },
+    /// Thresholds of another site.
+    #[error("{found} thresholds were given for a site of {neurons} neurons; give those of the record's layer and site")]
+    Thresholds {
+        /// Thresholds given.
+        found: usize,
+        /// Inputs of the site.
+        neurons: usize,
+    },
+}
+
 /// What a site's neurons got and did in one pass, of one or several tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -63,33 +101,68 @@ impl Record {
         self.tokens
     }
 
-    /// The spike trains of all neurons at one of the pass's tokens. `neuron` and `inv_threshold`, `[inputs]`, are the site's.
-    pub fn trains(&self, token: usize, neuron: Neuron, inv_threshold: &[f32]) -> SpikeTrains {
+    /// The spike trains of all neurons at one of the pass's tokens. `neuron`, under the controls of the pass, and
+    /// `inv_threshold`, `[inputs]`, are the site's.
+    pub fn trains(&self, token: usize, neuron: Neuron, inv_threshold: &[f32]) -> Result<SpikeTrains, ProbeError> {
+        let (current, counts) = self.row(token, inv_threshold)?;
         let words = (neuron.steps as usize).div_ceil(16);
         let mut trains = SpikeTrains { steps: neuron.steps as usize, words: vec![0; words * inv_threshold.len()] };
-        for (j, packed) in trains.words.chunks_exact_mut(words).enumerate() {
-            // A muted neuron's current would say otherwise.
-            if self.counts[token * inv_threshold.len() + j] == 0 {
+        let neurons = current.iter().zip(inv_threshold).zip(counts);
+        for (packed, ((current, inv_threshold), count)) in trains.words.chunks_exact_mut(words.max(1)).zip(neurons) {
+            if *count == 0 {
                 continue;
             }
-            for (t, (_, spike)) in self.trace(token, j, neuron, inv_threshold).enumerate() {
+            for (t, (_, spike)) in steps(*current, *inv_threshold, *count, neuron).enumerate() {
                 packed[t / 16] |= (spike as u32 & 3) << (2 * (t % 16));
             }
         }
-        trains
+        Ok(trains)
     }
 
     /// A neuron's membrane before each micro-step's spike, in units of the threshold it fires at, and the spike: (h_t, s_t).
+    ///
+    /// A muted neuron has no spikes; its membrane is what it would be if the neuron were not muted.
     pub fn trace(
         &self,
         token: usize,
         neuron: usize,
         behaviour: Neuron,
         inv_threshold: &[f32],
-    ) -> impl Iterator<Item = (f32, i32)> {
-        let current = self.current[token * inv_threshold.len() + neuron];
-        membrane(current * inv_threshold[neuron] * (1.0 / behaviour.threshold_scale), behaviour)
+    ) -> Result<impl Iterator<Item = (f32, i32)> + use<>, ProbeError> {
+        let (current, counts) = self.row(token, inv_threshold)?;
+        let missing = ProbeError::Neuron { neuron, neurons: counts.len() };
+        let current = *current.get(neuron).ok_or(missing)?;
+        Ok(steps(current, inv_threshold[neuron], counts[neuron], behaviour))
     }
+
+    /// I and c of a token's neurons, if the thresholds are theirs.
+    fn row(&self, token: usize, inv_threshold: &[f32]) -> Result<(&[f32], &[i8]), ProbeError> {
+        if token >= self.tokens {
+            return Err(ProbeError::Token { token, tokens: self.tokens });
+        }
+        let neurons = self.counts.len() / self.tokens;
+        if inv_threshold.len() != neurons {
+            return Err(ProbeError::Thresholds { found: inv_threshold.len(), neurons });
+        }
+        let row = token * neurons..(token + 1) * neurons;
+        Ok((&self.current[row.clone()], &self.counts[row]))
+    }
+}
+
+/// (h_t, s_t) of a neuron that fired `count` times. All spikes of a token have one sign, so a neuron whose count is 0 had none:
+/// where its current would say otherwise, it was muted.
+fn steps(current: f32, inv_threshold: f32, count: i8, neuron: Neuron) -> impl Iterator<Item = (f32, i32)> {
+    let r = current * inv_threshold * (1.0 / neuron.threshold_scale);
+    membrane(r, neuron).map(move |(h, spike)| (h, if count == 0 { 0 } else { spike }))
+}
+
+/// How many neurons of a site spiked at one micro-step of one token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StepSpikes {
+    /// With sign +.
+    pub positive: u32,
+    /// With sign -.
+    pub negative: u32,
 }
 
 /// Spike trains of a site's neurons for one token, two bits a micro-step: 0 silent, 1 a spike of sign +, 3 of sign -.
@@ -102,9 +175,32 @@ pub struct SpikeTrains {
 }
 
 impl SpikeTrains {
-    /// s_t of a neuron: 1, 0 or -1.
-    pub fn spike(&self, neuron: usize, step: usize) -> i32 {
-        let word = self.words[neuron * self.steps.div_ceil(16) + step / 16];
-        ((word >> (2 * (step % 16))) << 30) as i32 >> 30
+    /// Neurons of the site.
+    pub fn neurons(&self) -> usize {
+        self.words.len() / self.steps.div_ceil(16).max(1)
+    }
+
+    /// s_t of a neuron: 1, 0 or -1; `None` where there is no such neuron or micro-step.
+    pub fn spike(&self, neuron: usize, step: usize) -> Option<i32> {
+        if step >= self.steps {
+            return None;
+        }
+        let word = self.words.get(neuron.checked_mul(self.steps.div_ceil(16))? + step / 16)?;
+        Some(((word >> (2 * (step % 16))) << 30) as i32 >> 30)
+    }
+
+    /// The site's spikes at each micro-step, `[T]`. Their sums are what the ledger counts for the token.
+    pub fn by_step(&self) -> Vec<StepSpikes> {
+        let mut all = vec![StepSpikes::default(); self.steps];
+        for neuron in self.words.chunks_exact(self.steps.div_ceil(16).max(1)) {
+            for (t, step) in all.iter_mut().enumerate() {
+                match neuron[t / 16] >> (2 * (t % 16)) & 3 {
+                    1 => step.positive += 1,
+                    3 => step.negative += 1,
+                    _ => {}
+                }
+            }
+        }
+        all
     }
 }

@@ -32,6 +32,16 @@ pub struct Reply {
     pub finish_reason: FinishReason,
 }
 
+/// A reply that has ended, and whether the session could keep its end to come back to.
+#[derive(Debug)]
+pub struct Finished {
+    /// The reply, whole in any case.
+    pub reply: Reply,
+    /// What went wrong when the session was to keep the reply's end. The next turn then computes the reply's tokens again, or
+    /// meets the same trouble.
+    pub kept: Result<(), SessionError>,
+}
+
 /// How a reply is made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplyOptions {
@@ -105,12 +115,12 @@ impl<'a> ReplyStream<'a> {
         self.finish_reason.get_or_insert(FinishReason::Cancelled);
     }
 
-    /// The reply as it is now; broken off, if it has not ended. The session keeps its end to come back to.
-    pub async fn finish(mut self, session: &mut Session) -> Result<Reply, SessionError> {
+    /// The reply as it is now; broken off, if it has not ended. The session keeps its end to come back to, if it can.
+    pub async fn finish(mut self, session: &mut Session) -> Finished {
         self.cancel();
-        session.checkpoint().await?;
+        let kept = session.checkpoint().await;
         let finish_reason = self.finish_reason.unwrap_or(FinishReason::Cancelled);
-        Ok(Reply { text: self.text, tokens: self.tokens, finish_reason })
+        Finished { reply: Reply { text: self.text, tokens: self.tokens, finish_reason }, kept }
     }
 
     /// Ends it for `reason`, and returns the text that was held back.
@@ -134,12 +144,12 @@ pub async fn reply(
     options: &ReplyOptions,
     ledger: &mut Ledger,
     mut listen: impl FnMut(&str) -> ControlFlow<()>,
-) -> Result<Reply, SessionError> {
+) -> Result<Finished, SessionError> {
     let mut stream = ReplyStream::new(format, options);
     while let Some(text) = stream.step(session, ledger).await? {
         if listen(&text).is_break() {
             stream.cancel();
         }
     }
-    stream.finish(session).await
+    Ok(stream.finish(session).await)
 }

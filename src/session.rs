@@ -1,6 +1,7 @@
 //! A conversation with a network, in tokens: prefill, decode, and states to come back to.
 
 mod aside;
+mod recovery;
 mod saved;
 
 use std::ops::ControlFlow;
@@ -53,7 +54,8 @@ pub enum SessionError {
     /// A saved state that is not this model's.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The GPU failed. After [`GpuError::Lost`], [`Session::move_to`] goes on from the last checkpoint.
+    /// The GPU failed. [`Session::recover`] goes on with another engine; after [`GpuError::Broken`], [`Session::resume`] or a
+    /// prefill goes on with the same.
     #[error(transparent)]
     Gpu(#[from] GpuError),
 }
@@ -110,26 +112,6 @@ impl Session {
         &mut self.engine
     }
 
-    /// Goes on with another engine of the same model: from here, or where this one is lost, from the last checkpoint.
-    /// [`Session::tokens`] says how far that is; a prefill of the whole conversation computes the rest.
-    pub async fn move_to(&mut self, engine: impl Into<Engine>) -> Result<(), SessionError> {
-        let mut engine = engine.into();
-        if engine.sha256() != self.engine.sha256() {
-            return Err(StateError::OtherModel.into());
-        }
-        *engine.controls() = self.engine.controls().clone();
-        let here = self.engine.state().await;
-        self.engine = engine;
-        if let Ok((state, logits)) = here {
-            self.engine.restore(state, logits);
-            return Ok(());
-        }
-        let said = std::mem::take(&mut self.tokens);
-        self.engine.restart();
-        self.go_back_to_share(&said);
-        Ok(())
-    }
-
     /// What the caller of [`Session::decode`] will stop at: tokens that end the reply, and how many it takes at most. A GPU
     /// computes no further ahead. The next prefill forgets it.
     pub fn expect(&mut self, ends: &[u32], tokens: usize) {
@@ -169,7 +151,12 @@ impl Session {
         if prompt.is_empty() {
             return Err(SessionError::Empty);
         }
-        self.known(prompt)?;
+        self.check_tokens(prompt)?;
+        if let Err(error) = self.engine.check()
+            && error != GpuError::Broken
+        {
+            return Err(error.into());
+        }
         self.expect(&[], usize::MAX);
         let reused = self.go_back_to_share(prompt);
         for chunk in prompt[reused..].chunks(self.engine.chunk()) {
@@ -188,6 +175,7 @@ impl Session {
     /// Chooses the next token and takes it through the network.
     pub async fn decode(&mut self, sampling: &Sampling, ledger: &mut Ledger) -> Result<u32, SessionError> {
         sampling.check()?;
+        self.engine.check()?;
         if !self.engine.is_ready() {
             return Err(SessionError::Empty);
         }
@@ -221,25 +209,32 @@ impl Session {
 
     /// The conversation as bytes: its tokens are the caller's to keep.
     pub async fn save(&mut self) -> Result<Vec<u8>, SessionError> {
-        let (state, _) = self.engine.state().await?;
-        Ok(state.to_bytes(self.engine.sha256()))
+        let (state, logits) = self.engine.state().await?;
+        Ok(state.to_bytes(&logits, self.engine.sha256()))
     }
 
-    /// Goes on from bytes of [`Session::save`], which had seen `tokens`.
+    /// Goes on from bytes of [`Session::save`], which had seen `tokens`, as if it had never stopped; on any backend.
     pub fn load(&mut self, bytes: &[u8], tokens: &[u32]) -> Result<(), SessionError> {
-        let state = State::parse(bytes, self.engine.config(), self.engine.sha256())?;
+        self.check_tokens(tokens)?;
+        let (state, logits) = State::parse(bytes, self.engine.config(), self.engine.sha256())?;
         if state.position != tokens.len() as u64 {
             return Err(StateError::Damaged.into());
         }
         self.reset();
-        self.engine.restore(state, Vec::new());
+        self.engine.restore(state, logits);
         self.tokens = tokens.to_vec();
         self.prompt = tokens.len();
         Ok(())
     }
 
-    /// Whether the vocabulary has these tokens.
-    fn known(&self, tokens: &[u32]) -> Result<(), SessionError> {
+    /// The logits of all `tokens` as a conversation of their own, `[tokens, v]`: for evaluation. What that costs is booked in
+    /// `ledger`. This conversation is as it was afterwards.
+    pub async fn evaluate(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<Vec<f32>, SessionError> {
+        self.check_tokens(tokens)?;
+        Ok(self.engine.evaluate(tokens, ledger).await?)
+    }
+
+    fn check_tokens(&self, tokens: &[u32]) -> Result<(), SessionError> {
         let vocab_size = self.engine.config().vocab_size;
         match tokens.iter().find(|&&token| token as usize >= vocab_size) {
             Some(&token) => Err(SessionError::UnknownToken { token, vocab_size }),
@@ -251,7 +246,8 @@ impl Session {
     fn go_back_to_share(&mut self, prompt: &[u32]) -> usize {
         // Without logits, the prompt's last token must be computed even if its state is there.
         let fits = |tokens: &[u32], ready: bool| prompt.starts_with(tokens) && (tokens.len() < prompt.len() || ready);
-        let here = fits(&self.tokens, self.engine.is_ready()).then_some(self.tokens.len());
+        let trusted = self.engine.check().is_ok();
+        let here = (trusted && fits(&self.tokens, self.engine.is_ready())).then_some(self.tokens.len());
         let kept = self
             .checkpoints
             .iter()

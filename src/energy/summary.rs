@@ -21,7 +21,7 @@ pub struct LedgerSummary {
     pub energy_pj: EnergyEstimate,
 }
 
-/// Picojoules, estimated by the prices of [`super`].
+/// Picojoules, estimated by the prices of [`super`]: counted operations, never measured energy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EnergyEstimate {
     /// Of the arithmetic, as the paper counts.
@@ -30,14 +30,18 @@ pub struct EnergyEstimate {
     pub with_memory: f64,
     /// Of the arithmetic of the dense twin.
     pub dense_twin: f64,
-    /// Of the arithmetic of a transformer of the same size.
+    /// Of the dense twin's arithmetic and of moving its weights and state.
+    pub dense_twin_with_memory: f64,
+    /// Of the arithmetic of a transformer of the same size, with as many tokens behind each token.
     pub transformer: f64,
+    /// Of the transformer's arithmetic and of moving its weights and its key-value cache.
+    pub transformer_with_memory: f64,
 }
 
 impl Ledger {
     /// The figures that reports show.
     pub fn summary(&self) -> LedgerSummary {
-        let operations = self.operations();
+        let (operations, dense, transformer) = (self.operations(), self.dense_twin(), self.transformer());
         LedgerSummary {
             tokens: self.tokens,
             spikes: self.spikes(),
@@ -47,8 +51,10 @@ impl Ledger {
             energy_pj: EnergyEstimate {
                 arithmetic: operations.arithmetic_pj(),
                 with_memory: operations.with_memory_pj(),
-                dense_twin: self.dense_twin().arithmetic_pj(),
-                transformer: self.transformer().arithmetic_pj(),
+                dense_twin: dense.arithmetic_pj(),
+                dense_twin_with_memory: dense.with_memory_pj(),
+                transformer: transformer.arithmetic_pj(),
+                transformer_with_memory: transformer.with_memory_pj(),
             },
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Books, Choice};
 use crate::config::Site;
-use crate::cpu::{Observer, Sampling, SpikeBatch};
+use crate::cpu::{Logits, Observer, Sampling, SpikeBatch};
 use crate::energy::Ledger;
 use crate::gpu::{Activities, BURST, Gpu, GpuError};
 use crate::model::{Controls, State};
@@ -23,6 +23,9 @@ pub struct GpuEngine {
     made_with: (Sampling, Controls, Watch),
     /// Tokens of the next burst: few at first, so that the first comes soon and a stop costs little.
     length: usize,
+    /// Work was sent off whose end nobody has seen: it failed, or whoever waited for it has gone. The device's state may be
+    /// ahead of what is known here, until another takes its place.
+    pub(super) broken: bool,
 }
 
 /// A token that nobody has asked for yet.
@@ -45,7 +48,13 @@ impl Observer for Recorder<'_> {
 impl GpuEngine {
     pub(super) fn new(gpu: Gpu) -> Self {
         let made_with = (Sampling::default(), Controls::default(), Watch::default());
-        Self { gpu, ready: false, ahead: VecDeque::new(), given: Vec::new(), made_with, length: 1 }
+        Self { gpu, ready: false, ahead: VecDeque::new(), given: Vec::new(), made_with, length: 1, broken: false }
+    }
+
+    /// Whether the state on the device is the conversation's.
+    pub(super) fn check(&self) -> Result<(), GpuError> {
+        self.gpu.model().device().check()?;
+        if self.broken { Err(GpuError::Broken) } else { Ok(()) }
     }
 
     pub(super) fn hurry(&mut self) {
@@ -53,15 +62,32 @@ impl GpuEngine {
     }
 
     pub(super) async fn feed(&mut self, tokens: &[u32], books: Books<'_>) -> Result<(), GpuError> {
+        self.check()?;
+        self.gpu.can_watch(books.watch, tokens.len())?;
         self.settle();
-        let activities = self.gpu.feed(tokens, books.watch, &mut Recorder(books.records)).await?;
+        self.broken = true;
+        let mut records = Vec::new();
+        let activities = self.gpu.feed(tokens, books.watch, &mut Recorder(&mut records)).await?;
+        self.broken = false;
+        books.records.append(&mut records);
         book(books.ledger, &activities);
         self.ready = true;
         Ok(())
     }
 
+    /// The logits of all `tokens`, which follow the state; it is lost.
+    pub(super) async fn evaluate(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<Vec<f32>, GpuError> {
+        self.check()?;
+        self.broken = true;
+        let mut logits = Vec::new();
+        let activities = self.gpu.forward(tokens, Logits::All, &mut logits, &Watch::default(), &mut ()).await?;
+        self.broken = false;
+        book(ledger, &activities);
+        Ok(logits)
+    }
+
     pub(super) async fn next(&mut self, choice: Choice<'_>, books: Books<'_>) -> Result<u32, GpuError> {
-        self.gpu.model().device().check()?;
+        self.check()?;
         let (sampling, controls, watch) = &self.made_with;
         if choice.sampling != sampling || self.gpu.controls != *controls || books.watch != watch {
             self.settle();
@@ -79,12 +105,14 @@ impl GpuEngine {
     }
 
     async fn burst(&mut self, choice: Choice<'_>, watch: &Watch) -> Result<(), GpuError> {
-        let count = self.length.min(choice.at_most.max(1));
+        let count = self.gpu.burst_length(watch, self.length.min(choice.at_most.max(1)))?;
         self.length = (2 * self.length).min(BURST);
         self.made_with = (choice.sampling.clone(), self.gpu.controls.clone(), watch.clone());
         let (first, mut records) = (self.gpu.position(), Vec::new());
         let Choice { sampling, recent, ends, .. } = choice;
+        self.broken = true;
         let burst = self.gpu.burst(count, sampling, recent, ends, watch, &mut Recorder(&mut records)).await?;
+        self.broken = false;
         self.given.clear();
         let mut records = records.into_iter().peekable();
         for (position, (token, activities)) in (first..).zip(burst.tokens.into_iter().zip(burst.activities)) {
@@ -110,6 +138,7 @@ impl GpuEngine {
     }
 
     pub(super) async fn state(&mut self) -> Result<(State, Vec<f32>), GpuError> {
+        self.check()?;
         self.settle();
         let (state, logits) = self.gpu.download().await?;
         Ok((state, if self.ready { logits } else { Vec::new() }))
@@ -118,12 +147,16 @@ impl GpuEngine {
     pub(super) fn restore(&mut self, state: &State, logits: &[f32]) {
         self.ahead.clear();
         self.ready = !logits.is_empty();
+        self.broken = false;
         self.gpu.upload(state, logits);
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Books what every site did.
-pub(super) fn book(ledger: &mut Ledger, activities: &Activities) {
+fn book(ledger: &mut Ledger, activities: &Activities) {
     for (layer, sites) in activities.chunks_exact(4).enumerate() {
         for (site, activity) in Site::ALL.into_iter().zip(sites) {
             ledger.add(layer, site, *activity);

@@ -10,7 +10,7 @@ use crate::cpu::{Cpu, Logits, Observer, Sampling, SpikeBatch, sample};
 use crate::energy::Ledger;
 use crate::gpu::{Gpu, GpuError};
 use crate::model::{Controls, State};
-use crate::probe::{Record, Watch};
+use crate::probe::{ProbeError, Record, Watch};
 
 use gpu::GpuEngine;
 
@@ -101,11 +101,12 @@ impl Engine {
     }
 
     /// 1 / V of a site's neurons, `[inputs]`.
-    pub fn inv_threshold(&self, layer: usize, site: Site) -> &[f32] {
-        match self {
-            Self::Cpu(cpu, _) => &cpu.model().layers[layer].projection(site).inv_threshold,
+    pub fn inv_threshold(&self, layer: usize, site: Site) -> Result<&[f32], ProbeError> {
+        let found = match self {
+            Self::Cpu(cpu, _) => cpu.model().layers.get(layer).map(|layer| &*layer.projection(site).inv_threshold),
             Self::Gpu(engine) => engine.gpu.model().inv_threshold(layer, site),
-        }
+        };
+        found.ok_or(ProbeError::Layer { layer, layers: self.config().n_layers })
     }
 
     /// Bytes of the conversation's state, the same whatever its length.
@@ -129,35 +130,56 @@ impl Engine {
         }
     }
 
-    /// The logits of all `tokens` from an empty state, `[tokens, v]`: for evaluation. The conversation is lost.
-    pub async fn evaluate(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<Vec<f32>, GpuError> {
-        self.restart();
-        self.logits(tokens, ledger).await
+    /// Whether the state here is that of the conversation, and can be gone on from.
+    pub(crate) fn check(&self) -> Result<(), GpuError> {
+        match self {
+            Self::Cpu(..) => Ok(()),
+            Self::Gpu(engine) => engine.check(),
+        }
     }
 
-    /// As [`Engine::evaluate`], but goes on from the state that is there.
-    pub(crate) async fn logits(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<Vec<f32>, GpuError> {
-        let first = match self {
-            Self::Cpu(cpu, _) => cpu.state.position,
-            Self::Gpu(engine) => engine.gpu.position(),
-        };
-        for position in (first..).take(tokens.len()) {
-            ledger.token(position);
+    /// Lets nobody go on from the state here, as if work on it had been broken off.
+    pub(crate) fn distrust(&mut self) {
+        if let Self::Gpu(engine) = self {
+            engine.broken = true;
         }
-        let mut logits = Vec::new();
-        match self {
+    }
+
+    /// The logits of all `tokens`, each below v, from an empty state, `[tokens, v]`. The conversation's own state is put aside
+    /// meanwhile, and is there again after an error too.
+    pub(crate) async fn evaluate(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<Vec<f32>, GpuError> {
+        let aside = if self.position() > 0 { Some(self.state().await?) } else { None };
+        self.restart();
+        let logits = self.logits(tokens, ledger).await;
+        match aside {
+            Some((state, logits)) => self.restore(state, logits),
+            None => self.restart(),
+        }
+        logits
+    }
+
+    /// The logits of all `tokens`, each below v, which follow the state that is there, `[tokens, v]`.
+    pub(crate) async fn logits(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<Vec<f32>, GpuError> {
+        let first = self.position();
+        let logits = match self {
             Self::Cpu(cpu, _) => {
-                let (watch, mut records) = (Watch::default(), Vec::new());
+                let (watch, mut records, mut logits) = (Watch::default(), Vec::new(), Vec::new());
                 let mut books = Books { ledger, watch: &watch, records: &mut records };
                 cpu.forward(tokens, Logits::All, &mut logits, &mut books);
+                logits
             }
-            Self::Gpu(engine) => {
-                let (all, nothing) = (Logits::All, Watch::default());
-                let activities = engine.gpu.forward(tokens, all, &mut logits, &nothing, &mut ()).await?;
-                gpu::book(ledger, &activities);
-            }
-        }
+            Self::Gpu(engine) => engine.evaluate(tokens, ledger).await?,
+        };
+        (first..).take(tokens.len()).for_each(|position| ledger.token(position));
         Ok(logits)
+    }
+
+    /// Tokens that the state has seen.
+    fn position(&self) -> u64 {
+        match self {
+            Self::Cpu(cpu, _) => cpu.state.position,
+            Self::Gpu(engine) => engine.gpu.position(),
+        }
     }
 
     /// Whether there are logits to choose a next token from.

@@ -1,7 +1,7 @@
 //! Decode on the GPU: a burst of tokens for each command buffer, sampled and fed back on the device, one read-back.
 
 use super::GpuError;
-use super::capture::Capture;
+use super::capture::{Capture, passes_that_fit};
 use super::forward::{Activities, Gpu, activities};
 use super::scratch::{BURST, ENDS, activity_words};
 use crate::cpu::{Observer, Sampling};
@@ -18,8 +18,13 @@ pub struct Burst {
 }
 
 impl Gpu {
+    /// How many of `count` tokens a burst can bring that is watched so: fewer, where much is watched.
+    pub(crate) fn burst_length(&self, watch: &Watch, count: usize) -> Result<usize, GpuError> {
+        passes_that_fit(&self.model.device, &self.model.config, watch, 1, count.clamp(1, BURST))
+    }
+
     /// Chooses the next token and takes it through the network, up to `count` times, at most [`BURST`]; stops behind a token
-    /// of `ends`. `recent` are the newest tokens so far, for the repetition penalty.
+    /// of `ends`. `recent` are the newest tokens so far, for the repetition penalty. After an error the state is not known.
     pub async fn burst(
         &mut self,
         count: usize,
@@ -29,7 +34,7 @@ impl Gpu {
         watch: &Watch,
         observer: &mut dyn Observer,
     ) -> Result<Burst, GpuError> {
-        let count = count.clamp(1, BURST);
+        let count = self.burst_length(watch, count)?;
         let device = self.model.device.clone();
         self.send_controls();
         // The sampler adds one before the first token.

@@ -2,7 +2,7 @@
 
 use super::GpuError;
 use super::device::Device;
-use super::scratch::{Scratch, spike_words};
+use super::scratch::{Scratch, activity_words, spike_words};
 use crate::config::{Config, Site};
 use crate::cpu::{Observer, SpikeBatch};
 use crate::probe::Watch;
@@ -36,18 +36,7 @@ impl Capture {
         tokens: usize,
         passes: usize,
     ) -> Result<Option<Self>, GpuError> {
-        let (mut places, mut at) = (Vec::new(), 0);
-        for layer in 0..config.n_layers {
-            for site in Site::ALL.into_iter().filter(|&site| watch.has(layer, site)) {
-                places.push(Place { layer, site: Some(site), at });
-                let (current, spikes) = site_bytes(config, site, tokens);
-                at += current + spikes;
-            }
-            if watch.hidden {
-                places.push(Place { layer, site: None, at });
-                at += hidden_bytes(config, tokens);
-            }
-        }
+        let (places, at) = places(config, watch, tokens);
         if places.is_empty() {
             return Ok(None);
         }
@@ -118,6 +107,45 @@ impl Capture {
             observer.spikes(position, place.layer, site, bytemuck::cast_slice(current), &batch);
         }
     }
+}
+
+/// How many passes of `tokens` tokens, `wanted` at most, bring what is watched back in one buffer; an error where not even
+/// one does.
+pub(super) fn passes_that_fit(
+    device: &Device,
+    config: &Config,
+    watch: &Watch,
+    tokens: usize,
+    wanted: usize,
+) -> Result<usize, GpuError> {
+    let watched = places(config, watch, tokens).1;
+    if watched == 0 {
+        return Ok(wanted);
+    }
+    // Beside it come the cursor, the tokens, and the counters of every site.
+    let (most, counters) = (device.buffer_bytes(), 4 * activity_words(config, 1) as u64);
+    let bytes = watched + counters + 16 + 4;
+    match most.saturating_sub(16) / (bytes - 16) {
+        0 => Err(GpuError::Watch { bytes, most }),
+        fit => Ok(wanted.min(fit as usize)),
+    }
+}
+
+/// Where what is watched goes within a pass's part, and the bytes of that part.
+fn places(config: &Config, watch: &Watch, tokens: usize) -> (Vec<Place>, u64) {
+    let (mut places, mut at) = (Vec::new(), 0);
+    for layer in 0..config.n_layers {
+        for site in Site::ALL.into_iter().filter(|&site| watch.has(layer, site)) {
+            places.push(Place { layer, site: Some(site), at });
+            let (current, spikes) = site_bytes(config, site, tokens);
+            at += current + spikes;
+        }
+        if watch.hidden {
+            places.push(Place { layer, site: None, at });
+            at += hidden_bytes(config, tokens);
+        }
+    }
+    (places, at)
 }
 
 /// Bytes of a site's currents, and of its spikes.

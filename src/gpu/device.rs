@@ -28,6 +28,9 @@ type Verdict = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
 struct Fate {
     lost: Mutex<Option<String>>,
     fault: Mutex<Option<String>>,
+    /// Read-backs until one fails behind the GPU's work, as tests want it; 0 for none.
+    #[cfg(test)]
+    reads_to_failure: std::sync::atomic::AtomicUsize,
 }
 
 /// An open GPU.
@@ -38,6 +41,7 @@ pub struct Device {
     name: String,
     software: bool,
     binding_bytes: u64,
+    buffer_bytes: u64,
     fate: Arc<Fate>,
 }
 
@@ -71,6 +75,7 @@ impl Device {
         let mut limits = wgpu::Limits::default().or_worse_values_from(&has);
         limits.max_storage_buffer_binding_size = binding_bytes;
         limits.max_buffer_size = limits.max_buffer_size.max(binding_bytes);
+        let buffer_bytes = limits.max_buffer_size;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("mar"),
@@ -91,7 +96,7 @@ impl Device {
             lock(&fault.fault).get_or_insert(error.to_string());
         }));
         let software = info.device_type == wgpu::DeviceType::Cpu;
-        Ok(Self { device, queue, name, software, binding_bytes, fate })
+        Ok(Self { device, queue, name, software, binding_bytes, buffer_bytes, fate })
     }
 
     /// The adapter's name, as its driver gives it.
@@ -118,11 +123,38 @@ impl Device {
         Err(GpuError::TooSmall { adapter: self.name.clone(), limit: "bytes a binding", needed, available })
     }
 
+    /// Whether so many bytes can be read back in one go.
+    pub(super) fn can_read(&self, needed: u64) -> Result<(), GpuError> {
+        let available = self.buffer_bytes;
+        if needed <= available {
+            return Ok(());
+        }
+        Err(GpuError::TooSmall { adapter: self.name.clone(), limit: "bytes a buffer", needed, available })
+    }
+
+    /// Bytes of the largest buffer.
+    pub(super) fn buffer_bytes(&self) -> u64 {
+        self.buffer_bytes
+    }
+
     /// The same device, but with smaller bindings: for tests of what is split.
     #[doc(hidden)]
     pub fn with_binding_bytes(mut self, bytes: u64) -> Self {
         self.binding_bytes = bytes;
         self
+    }
+
+    /// The same device, but with smaller buffers to read back: for tests of what does not fit.
+    #[doc(hidden)]
+    pub fn with_buffer_bytes(mut self, bytes: u64) -> Self {
+        self.buffer_bytes = bytes;
+        self
+    }
+
+    /// Makes a read-back fail after the GPU has done the work: the next one, or with 2 the one after it.
+    #[cfg(test)]
+    pub(crate) fn fail_read(&self, which: usize) {
+        self.fate.reads_to_failure.store(which, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Gives the device up. Whatever uses it fails with [`GpuError::Lost`] from then on.
@@ -150,19 +182,34 @@ impl Device {
     ) -> Result<Vec<Vec<u8>>, GpuError> {
         self.check()?;
         let size = parts.iter().map(|(_, bytes)| bytes).sum();
-        let staging = self.buffer(size, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
-        let mut at = 0;
-        for (buffer, bytes) in parts {
-            encoder.copy_buffer_to_buffer(buffer, 0, &staging, at, *bytes);
-            at += bytes;
-        }
-        self.queue.submit([encoder.finish()]);
+        self.can_read(size)?;
         let (send, receive) = oneshot::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(send.send(result)));
+        let mut guard = self.guard();
+        // All of it in one scope: a buffer that could not be had is a fault in whatever uses it, too.
+        let staging = guard.run("what is read back", size, |device| {
+            let staging = device.buffer(size, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+            let mut at = 0;
+            for (buffer, bytes) in parts {
+                encoder.copy_buffer_to_buffer(buffer, 0, &staging, at, *bytes);
+                at += bytes;
+            }
+            device.queue.submit([encoder.finish()]);
+            staging.map_async(wgpu::MapMode::Read, .., move |result| drop(send.send(result)));
+            staging
+        });
         self.wait()?;
+        guard.finish().await?;
         let mapped = receive.await;
         self.check()?;
         let fault = |e: &dyn std::fmt::Display| GpuError::Fault(e.to_string());
+        #[cfg(test)]
+        {
+            use std::sync::atomic::Ordering::Relaxed;
+            let count_down = |left: usize| left.checked_sub(1);
+            if self.fate.reads_to_failure.fetch_update(Relaxed, Relaxed, count_down) == Ok(1) {
+                return Err(fault(&"a test wanted it so"));
+            }
+        }
         mapped.map_err(|e| fault(&e))?.map_err(|e| fault(&e))?;
         let view = staging.get_mapped_range(..).map_err(|e| fault(&e))?;
         let mut rest = &view[..];

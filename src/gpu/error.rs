@@ -1,7 +1,7 @@
 //! Why the GPU did not do what was asked, as sentences for a person.
 
 /// A failure of the GPU backend. After [`GpuError::Lost`] the device is gone for good; a session goes on from its last
-/// checkpoint on another one.
+/// checkpoint on another one ([`crate::session::Session::recover`]).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GpuError {
@@ -42,4 +42,28 @@ pub enum GpuError {
     /// A mistake in this program that the driver has caught.
     #[error("the GPU's driver found a fault in the program: {0}")]
     Fault(String),
+    /// More is watched than can be read back in one go.
+    #[error(
+        "what is watched takes {bytes} bytes for one pass, and the GPU gives buffers of at most {most}; \
+         watch fewer sites, or use the CPU backend"
+    )]
+    Watch {
+        /// Bytes of a pass's read-back.
+        bytes: u64,
+        /// Bytes of the largest buffer.
+        most: u64,
+    },
+    /// An earlier call ended before the GPU's answer had come, so nobody knows how far its state is.
+    #[error(
+        "the GPU's last work was broken off, so its state is not that of the conversation; \
+         prefill the conversation again, which goes on from the last place kept, or start a new one"
+    )]
+    Broken,
+}
+
+impl GpuError {
+    /// Whether the device is of no more use, so that going on takes another engine.
+    pub fn ends_device(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Fault(_))
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::GpuError;
-use super::capture::Capture;
+use super::capture::{Capture, passes_that_fit};
 use super::kernels::Dispatch;
 use super::plan::{Plan, head_of_all};
 use super::scratch::{BURST, CHUNK, Scratch, activity_words, muted_words};
@@ -43,6 +43,7 @@ impl Gpu {
     /// A fresh conversation with `model`.
     pub async fn new(model: Arc<GpuModel>) -> Result<Self, GpuError> {
         model.device.has_room(largest(&model.config))?;
+        model.device.can_read(4 * model.config.vocab_size as u64 + State::bytes_of(&model.config) as u64)?;
         let mut guard = model.device.guard();
         let state = StateBuffers::new(&mut guard, &model.config);
         let before = StateBuffers::new(&mut guard, &model.config);
@@ -71,8 +72,13 @@ impl Gpu {
         CHUNK
     }
 
+    /// Whether the next `tokens` tokens of a prompt can be watched so.
+    pub(crate) fn can_watch(&self, watch: &Watch, tokens: usize) -> Result<(), GpuError> {
+        passes_that_fit(&self.model.device, &self.model.config, watch, tokens.min(CHUNK), 1).map(|_| ())
+    }
+
     /// Takes `tokens`, each below v, through the network; puts the logits asked for into `logits`, and shows `observer` what
-    /// `watch` names. Returns what every site did.
+    /// `watch` names. Returns what every site did. After an error the state is not known: [`Gpu::upload`] one.
     pub async fn forward(
         &mut self,
         tokens: &[u32],
@@ -102,6 +108,7 @@ impl Gpu {
         watch: &Watch,
         observer: &mut dyn Observer,
     ) -> Result<Activities, GpuError> {
+        self.can_watch(watch, tokens.len())?;
         let mut activities = vec![Activity::default(); 4 * self.model.config.n_layers];
         for chunk in tokens.chunks(CHUNK) {
             add(&mut activities, &self.chunk_forward(chunk, watch, observer).await?);
@@ -206,8 +213,10 @@ impl Gpu {
             let mut guard = device.guard();
             let hidden = guard.run("hidden states", hidden_bytes, |device| device.storage(hidden_bytes));
             let all = guard.run("logits", bytes, |device| device.storage(bytes));
+            let head = guard.run("the head's bindings", 0, |_| {
+                head_of_all(&self.model, &self.state, &self.scratch, from, (&hidden, &all))
+            });
             guard.finish().await?;
-            let head = head_of_all(&self.model, &self.state, &self.scratch, from, (&hidden, &all));
             let mut encoder = device.encoder();
             self.encode(&mut encoder, &head, count);
             let read = device.read(encoder, &[(&all, bytes)]).await?;

@@ -78,9 +78,9 @@ impl GpuModel {
         &self.sha256
     }
 
-    /// 1 / V of a site's neurons, `[inputs]`.
-    pub fn inv_threshold(&self, layer: usize, site: Site) -> &[f32] {
-        &self.inv_thresholds[layer * 4 + site.index()]
+    /// 1 / V of a site's neurons, `[inputs]`; `None` for a layer that is not there.
+    pub fn inv_threshold(&self, layer: usize, site: Site) -> Option<&[f32]> {
+        self.inv_thresholds.get(layer * 4 + site.index()).map(Vec::as_slice)
     }
 
     /// Where it is.

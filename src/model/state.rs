@@ -39,7 +39,7 @@ pub enum StateError {
 }
 
 const MAGIC: &[u8; 8] = b"MARSTATE";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER: usize = 8 + 4 + 32 + 8;
 const HASH: usize = 32;
 
@@ -69,26 +69,29 @@ impl State {
         4 * config.n_layers * (conv + config.d_inner() * config.d_state + ring)
     }
 
-    /// The state as bytes: magic, version, the model's sha-256, position, the numbers, and a sha-256 of all that.
-    pub fn to_bytes(&self, model_sha256: &[u8; 32]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER + self.bytes() + HASH);
+    /// The state as bytes, and the `logits` of its next token, `[v]`, or none where they are not known: magic, version, the
+    /// model's sha-256, position, the numbers, the logits, and a sha-256 of all that. With logits a conversation goes on from
+    /// the bytes as if nothing had been; without, its last token would have to be computed again.
+    pub fn to_bytes(&self, logits: &[f32], model_sha256: &[u8; 32]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER + self.bytes() + 4 * logits.len() + HASH);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(model_sha256);
         out.extend_from_slice(&self.position.to_le_bytes());
-        out.extend(self.parts().iter().flat_map(|part| part.iter().flat_map(|x| x.to_le_bytes())));
+        let numbers = self.parts().into_iter().chain([logits]).flatten();
+        out.extend(numbers.flat_map(|x| x.to_le_bytes()));
         let hash = Sha256::digest(&out);
         out.extend_from_slice(&hash);
         out
     }
 
-    /// The state that [`State::to_bytes`] wrote for the same model.
-    pub fn from_bytes(bytes: &[u8], model: &Model) -> Result<Self, StateError> {
+    /// The state and the logits that [`State::to_bytes`] wrote for the same model.
+    pub fn from_bytes(bytes: &[u8], model: &Model) -> Result<(Self, Vec<f32>), StateError> {
         Self::parse(bytes, &model.config, &model.sha256)
     }
 
     /// As [`State::from_bytes`], for a model that need not be in main memory.
-    pub fn parse(bytes: &[u8], config: &Config, model_sha256: &[u8; 32]) -> Result<Self, StateError> {
+    pub fn parse(bytes: &[u8], config: &Config, model_sha256: &[u8; 32]) -> Result<(Self, Vec<f32>), StateError> {
         if bytes.len() < HEADER + HASH || !bytes.starts_with(MAGIC) {
             return Err(StateError::Foreign);
         }
@@ -101,22 +104,28 @@ impl State {
         }
         let mut state = Self::zero(config);
         let (body, hash) = bytes.split_at(bytes.len() - HASH);
-        if body.len() != HEADER + state.bytes() || Sha256::digest(body)[..] != *hash {
+        let logits = match body.len().checked_sub(HEADER + state.bytes()) {
+            Some(0) => 0,
+            Some(bytes) if bytes == 4 * config.vocab_size => config.vocab_size,
+            _ => return Err(StateError::Damaged),
+        };
+        if Sha256::digest(body)[..] != *hash {
             return Err(StateError::Damaged);
         }
         state.position = u64::from_le_bytes(std::array::from_fn(|i| bytes[44 + i]));
         let mut numbers = body[HEADER..].as_chunks().0.iter().map(|&b| f32::from_le_bytes(b));
-        for part in state.parts_mut() {
+        let mut logits = vec![0.0; logits];
+        for part in state.parts_mut().into_iter().chain([&mut logits]) {
             part.iter_mut().zip(&mut numbers).for_each(|(x, y)| *x = y);
         }
-        Ok(state)
+        Ok((state, logits))
     }
 
     fn parts(&self) -> [&[f32]; 4] {
         [&self.conv, &self.ssm, &self.ring_k, &self.ring_v]
     }
 
-    fn parts_mut(&mut self) -> [&mut [f32]; 4] {
+    fn parts_mut(&mut self) -> [&mut Vec<f32>; 4] {
         [&mut self.conv, &mut self.ssm, &mut self.ring_k, &mut self.ring_v]
     }
 }

@@ -20,7 +20,7 @@ impl Session {
         if tokens.len() < 2 {
             return Err(SessionError::Short);
         }
-        self.known(tokens)?;
+        self.check_tokens(tokens)?;
         let here = self.leave().await?;
         let loss = self.mean_loss(tokens, ledger, go_on).await;
         self.come_back(here);
@@ -40,7 +40,7 @@ impl Session {
             if go_on(done, tokens.len() - 1).await.is_break() {
                 return Err(SessionError::Cancelled);
             }
-            let logits = self.engine.logits(inputs, ledger).await?;
+            let logits = Box::pin(self.engine.logits(inputs, ledger)).await?;
             let pairs = logits.chunks_exact(vocab_size).zip(targets);
             sum += pairs.map(|(logits, &target)| nats(logits, target as usize)).sum::<f64>();
             done += inputs.len();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use mar::chat::{ChatFiles, ChatFormat};
 use mar::config::Config;
 use mar::cpu::{Cpu, Kernels};
 use mar::format;
@@ -45,6 +46,14 @@ pub fn gpu_model(name: &str) -> Arc<GpuModel> {
         pollster::block_on(GpuModel::upload(&gpu_device(&model.config), &model)).expect("a model on the GPU")
     };
     Arc::clone(models.entry(name.into()).or_insert_with(upload))
+}
+
+/// How mar-smalltalk chats.
+pub fn chat_format() -> ChatFormat {
+    let read = |name| std::fs::read(directory("mar-smalltalk").join(name)).expect("a file of the model");
+    let files = (read("tokenizer.json"), read("tokenizer_config.json"), read("generation_config.json"));
+    let files = ChatFiles { tokenizer: &files.0, tokenizer_config: &files.1, generation_config: &files.2 };
+    ChatFormat::parse(files, 4096).expect("a good chat format")
 }
 
 /// A conversation on the CPU.

@@ -1,11 +1,16 @@
 //! The ledger's arithmetic against the trainer's, which counted the same network.
 
 use std::fs;
+use std::ops::ControlFlow;
 
 use mar::config::Site;
-use mar::energy::{Activity, Ledger, Operations, Term, dense_twin, head_operations, transformer};
+use mar::energy::{
+    Activity, Ledger, Operations, Term, dense_site_operations, dense_twin, head_operations, shared_operations,
+    transformer,
+};
+use pollster::block_on;
 
-use crate::common::{directory, model};
+use crate::common::{cpu_session, directory, model};
 
 #[test]
 fn the_ledger_counts_as_the_trainer_does() {
@@ -102,4 +107,55 @@ fn terms_and_sites_sum_to_the_estimates() {
         }
         assert_eq!(parts, ledger.operations());
     }
+}
+/// By both price lists, for the network that ran and for its dense twin: what the sites cost, and what they share, is all.
+#[test]
+fn prices_of_sites_sum_to_the_price_of_all() {
+    for name in ["tiny-window", "mar-smalltalk"] {
+        let mut session = cpu_session(name);
+        let mut ledger = session.ledger();
+        block_on(session.prefill(&[1, 2, 3, 4, 5], &mut ledger, |_, _| ControlFlow::Continue(()))).expect("a prompt");
+        let config = &model(name).config;
+        let tokens = ledger.tokens as f64;
+        let prices: [fn(&Operations) -> f64; 2] = [Operations::arithmetic_pj, Operations::with_memory_pj];
+        let summary = ledger.summary().energy_pj;
+        let totals = [(summary.arithmetic, summary.dense_twin), (summary.with_memory, summary.dense_twin_with_memory)];
+        for (price, (spiking, dense)) in prices.into_iter().zip(totals) {
+            let shared = tokens * price(&shared_operations(config));
+            let (mut sum, mut dense_sum) = (shared, shared);
+            for layer in 0..config.n_layers {
+                for site in Site::ALL {
+                    sum += price(&ledger.site_operations(layer, site));
+                    dense_sum += tokens * price(&dense_site_operations(config, site));
+                }
+            }
+            assert!((sum / spiking - 1.0).abs() < 1e-12, "{name}: {sum} {spiking}");
+            assert!((dense_sum / dense - 1.0).abs() < 1e-12, "{name}: {dense_sum} {dense}");
+        }
+        // Moving data costs, and every matrix is read by those that do not skip.
+        assert!(summary.with_memory > summary.arithmetic);
+        assert!(summary.dense_twin_with_memory > summary.dense_twin);
+        assert!(summary.transformer_with_memory > summary.transformer);
+        assert!(summary.dense_twin_with_memory > summary.with_memory, "fewer rows are read than there are");
+    }
+}
+
+/// A transformer's price grows with the tokens behind it, by a key and a value a layer; ours does not.
+#[test]
+fn only_a_transformer_pays_for_the_context() {
+    let config = &model("mar-smalltalk").config;
+    let at = |position: u64| {
+        let mut ledger = Ledger::new(config);
+        ledger.token(position);
+        ledger.summary().energy_pj
+    };
+    let (near, far) = (at(0), at(1000));
+    assert_eq!((near.with_memory, near.dense_twin_with_memory), (far.with_memory, far.dense_twin_with_memory));
+    let (layers, width) = (config.n_layers as f64, config.d_model as f64);
+    // Per token behind: two products of width d, and 2 bytes of each of 2·d numbers from a cache of 1 MB.
+    let expected = 1000.0 * layers * (2.0 * width * 4.6 + 2.0 * 2.0 * width * 12.5);
+    let found = far.transformer_with_memory - near.transformer_with_memory;
+    assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
+    let arithmetic = far.transformer - near.transformer;
+    assert!((arithmetic / (1000.0 * layers * 2.0 * width * 4.6) - 1.0).abs() < 1e-9);
 }

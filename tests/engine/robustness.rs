@@ -200,8 +200,13 @@ fn states_that_are_not_this_models() {
     let model = model("tiny-window");
     let mut cpu = Cpu::new(model.clone(), Kernels::REFERENCE);
     cpu.forward(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], Logits::Last, &mut Vec::new(), &mut ());
-    let bytes = cpu.state.to_bytes(&model.sha256);
-    assert_eq!(State::from_bytes(&bytes, &model).expect("its own state"), cpu.state);
+    let without = cpu.state.to_bytes(&[], &model.sha256);
+    assert_eq!(State::from_bytes(&without, &model).expect("its own state"), (cpu.state.clone(), Vec::new()));
+    let logits: Vec<f32> = (0..model.config.vocab_size).map(|i| i as f32).collect();
+    let bytes = cpu.state.to_bytes(&logits, &model.sha256);
+    let half = cpu.state.to_bytes(&logits[1..], &model.sha256);
+    assert!(matches!(State::from_bytes(&half, &model), Err(StateError::Damaged)));
+    assert_eq!(State::from_bytes(&bytes, &model).expect("its own state"), (cpu.state, logits));
     let other = crate::common::model("tiny-odd");
     assert!(matches!(State::from_bytes(&bytes, &other), Err(StateError::OtherModel)));
     assert!(matches!(State::from_bytes(&bytes[..bytes.len() - 1], &model), Err(StateError::Damaged)));
@@ -210,8 +215,8 @@ fn states_that_are_not_this_models() {
     flipped[100] ^= 1;
     assert!(matches!(State::from_bytes(&flipped, &model), Err(StateError::Damaged)));
     let mut newer = bytes;
-    newer[8] = 2;
-    assert!(matches!(State::from_bytes(&newer, &model), Err(StateError::Version(2))));
+    newer[8] = 3;
+    assert!(matches!(State::from_bytes(&newer, &model), Err(StateError::Version(3))));
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use mar::chat::{ChatFiles, ChatFormat, Message};
+use mar::chat::Message;
 use mar::config::Site;
 use mar::cpu::Sampling;
 use mar::probe::Watch;
@@ -10,7 +10,7 @@ use mar::reply::{FinishReason, ReplyOptions, reply};
 use mar::session::{Prefilled, Session, SessionError};
 use pollster::block_on;
 
-use crate::common::{cpu_session, directory, golden, gpu_session, model};
+use crate::common::{chat_format, cpu_session, golden, gpu_session, model};
 
 /// Every test runs on each of them.
 const BACKENDS: [fn(&str) -> Session; 2] = [cpu_session, gpu_session];
@@ -26,13 +26,6 @@ fn prefill(session: &mut Session, prompt: &[u32]) -> Prefilled {
 fn decode(session: &mut Session, count: usize) -> Vec<u32> {
     let mut ledger = session.ledger();
     (0..count).map(|_| block_on(session.decode(&Sampling::default(), &mut ledger)).expect("a token")).collect()
-}
-
-fn format() -> ChatFormat {
-    let read = |name| std::fs::read(directory("mar-smalltalk").join(name)).expect("a file of the model");
-    let files = (read("tokenizer.json"), read("tokenizer_config.json"), read("generation_config.json"));
-    let files = ChatFiles { tokenizer: &files.0, tokenizer_config: &files.1, generation_config: &files.2 };
-    ChatFormat::parse(files, 4096).expect("a good chat format")
 }
 
 fn options(max_tokens: usize) -> ReplyOptions {
@@ -82,6 +75,7 @@ fn saved_sessions_go_on() {
         let (bytes, tokens) = (block_on(session.save()).expect("bytes"), session.tokens().to_vec());
         let mut other = new_session("mar-smalltalk");
         other.load(&bytes, &tokens).expect("its own state");
+        assert!(matches!(other.load(&bytes, &[u32::MAX]), Err(SessionError::UnknownToken { .. })));
         let next = [&tokens[..], &[7, 8]].concat();
         assert_eq!(prefill(&mut other, &next), Prefilled { reused: tokens.len(), computed: 2 });
         prefill(&mut session, &next);
@@ -125,7 +119,7 @@ fn a_prefill_can_be_broken_off_and_goes_on() {
 
 #[test]
 fn chats_become_the_trainers_tokens() {
-    let format = format();
+    let format = chat_format();
     let words = |m: &[Message]| format.encode(m, true).expect("tokens");
     // The prompts of `mar-train golden`.
     let chats = ["Hello! How are you?", "What is the capital of France?", "Tell me a story about a fox."];
@@ -142,7 +136,7 @@ fn chats_become_the_trainers_tokens() {
 #[test]
 fn replies_end_for_a_reason() {
     for new_session in BACKENDS {
-        let format = format();
+        let format = chat_format();
         let prompt = format.encode(&[Message::user("Hello!")], true).expect("tokens");
         let answer = |options: &ReplyOptions, cancel_after: usize| {
             let mut session = new_session("mar-smalltalk");
@@ -152,7 +146,9 @@ fn replies_end_for_a_reason() {
                 heard.push_str(text);
                 if heard.len() > cancel_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let reply = block_on(reply(&mut session, &format, options, &mut ledger, listen)).expect("a reply");
+            let finished = block_on(reply(&mut session, &format, options, &mut ledger, listen)).expect("a reply");
+            finished.kept.expect("room for a checkpoint");
+            let reply = finished.reply;
             assert_eq!(heard, reply.text);
             assert_eq!(ledger.tokens, reply.tokens.len() as u64);
             reply
@@ -173,7 +169,7 @@ fn replies_end_for_a_reason() {
 
 #[test]
 fn text_is_never_half_a_character() {
-    let format = format();
+    let format = chat_format();
     for text in ["Grüße, 世界! 👩‍👩‍👧 e\u{301}", "plain", ""] {
         let mut stream = format.stream();
         let mut heard = String::new();
@@ -248,7 +244,7 @@ fn a_loss_leaves_the_conversation_as_it_was() {
         assert_eq!(decode(&mut session, 20), decode(&mut fresh, 20));
         // The same as from all logits at once.
         let inputs = &text[..text.len() - 1];
-        let logits = block_on(fresh.engine().evaluate(inputs, &mut ledger)).expect("logits");
+        let logits = block_on(fresh.evaluate(inputs, &mut ledger)).expect("logits");
         let rows = logits.chunks_exact(4096).zip(&text[1..]);
         let right = rows.map(|(row, &t)| mar::math::nats(row, t as usize)).sum::<f64>() / inputs.len() as f64;
         assert!((losses[losses.len() - 1] - right).abs() < 1e-9);

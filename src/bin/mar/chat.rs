@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use clap::Args;
 use mar::chat::{Message, Role};
-use mar::reply::{ReplyOptions, reply};
-use mar::session::Session;
-use pollster::block_on;
+use mar::energy::LedgerSummary;
+use mar::reply::ReplyOptions;
 
 use crate::Failure;
 use crate::load::{ModelArguments, SamplingArguments};
+use crate::turn::Talk;
 
 /// `mar chat`
 #[derive(Debug, Args)]
@@ -26,19 +26,22 @@ pub struct Chat {
     /// After each reply, print its speed and its estimated energy
     #[arg(long)]
     stats: bool,
+    /// Give the GPU up after so many tokens of replies, as if it were lost: for tests
+    #[arg(long, value_delimiter = ',', hide = true)]
+    lose_gpu_after: Vec<usize>,
 }
 
 impl Chat {
     /// Reads turns from standard input until it ends.
     pub fn run(&self) -> Result<(), Failure> {
-        let engine = self.model.load()?;
-        let format = self.model.chat_format(engine.config().vocab_size)?;
+        let mut talk = Talk::new(&self.model)?;
+        talk.lose_gpu_after(&self.lose_gpu_after);
+        let format = self.model.chat_format(talk.session.engine().config().vocab_size)?;
         let mut options = ReplyOptions {
             sampling: self.sampling.sampling(&format)?,
             max_tokens: self.sampling.max_tokens(&format),
             stop: self.sampling.stop.clone(),
         };
-        let mut session = Session::new(engine);
         let mut messages: Vec<Message> = Vec::new();
         messages.extend(self.system.as_ref().map(|s| Message { role: Role::System, content: s.clone() }));
         let (input, person) = (io::stdin(), io::stdin().is_terminal());
@@ -61,10 +64,8 @@ impl Chat {
                 println!("> {line}");
             }
             messages.push(Message::user(line));
-            let mut ledger = session.ledger();
-            let prompt_tokens = format.encode(&messages, true)?;
-            block_on(session.prefill(&prompt_tokens, &mut ledger, |_, _| ControlFlow::Continue(())))?;
-            let (prompt, start) = (ledger.clone(), Instant::now());
+            talk.prefill(&format.encode(&messages, true)?, &mut talk.session.ledger())?;
+            let (mut ledger, start) = (talk.session.ledger(), Instant::now());
             let mut broken = None;
             let listen = |text: &str| {
                 let mut out = io::stdout().lock();
@@ -76,22 +77,34 @@ impl Chat {
                     }
                 }
             };
-            let reply = block_on(reply(&mut session, &format, &options, &mut ledger, listen))?;
+            let reply = talk.reply(&format, &options, &mut ledger, listen)?;
             if let Some(error) = broken {
                 return Err(error.into());
             }
             println!();
             if self.stats {
-                let decoded = ledger.tokens - prompt.tokens;
-                let picojoules = ledger.operations().arithmetic_pj() - prompt.operations().arithmetic_pj();
-                eprintln!(
-                    "[{decoded} tokens, {:.0} tokens/s, {:.2} µJ a token (arithmetic on 45 nm, an estimate)]",
-                    decoded as f64 / start.elapsed().as_secs_f64(),
-                    picojoules / decoded.max(1) as f64 * 1e-6,
-                );
+                eprintln!("{}", stats(&ledger.summary(), start.elapsed().as_secs_f64()));
             }
             messages.push(Message::assistant(reply.text));
             options.sampling.seed = options.sampling.seed.wrapping_add(1);
         }
     }
+}
+
+/// A line on a reply. Energy is always called an estimate.
+fn stats(reply: &LedgerSummary, seconds: f64) -> String {
+    let (tokens, energy) = (reply.tokens as f64, &reply.energy_pj);
+    let microjoules = |picojoules: f64| picojoules / tokens.max(1.0) * 1e-6;
+    format!(
+        "[{} tokens, {:.0} tokens/s; estimates on 45 nm, µJ a token: arithmetic {:.2} (dense twin {:.2}, transformer {:.2}), \
+         with moving data {:.2} (dense twin {:.2}, transformer {:.2})]",
+        reply.tokens,
+        tokens / seconds,
+        microjoules(energy.arithmetic),
+        microjoules(energy.dense_twin),
+        microjoules(energy.transformer),
+        microjoules(energy.with_memory),
+        microjoules(energy.dense_twin_with_memory),
+        microjoules(energy.transformer_with_memory),
+    )
 }

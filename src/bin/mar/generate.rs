@@ -7,13 +7,12 @@ use std::time::Instant;
 
 use clap::Args;
 use mar::chat::Message;
-use mar::reply::{ReplyOptions, reply};
-use mar::session::Session;
-use pollster::block_on;
+use mar::reply::ReplyOptions;
 use serde_json::json;
 
 use crate::Failure;
 use crate::load::{ModelArguments, SamplingArguments};
+use crate::turn::Talk;
 
 /// `mar generate`
 #[derive(Debug, Args)]
@@ -43,18 +42,17 @@ impl Generate {
             .map_err(|e| format!("{} is not a chat: {e}", path.display()))?,
             (prompt, None) => vec![Message::user(prompt.clone().unwrap_or_default())],
         };
-        let engine = self.model.load()?;
-        let format = self.model.chat_format(engine.config().vocab_size)?;
+        let mut talk = Talk::new(&self.model)?;
+        let format = self.model.chat_format(talk.session.engine().config().vocab_size)?;
         let options = ReplyOptions {
             sampling: self.sampling.sampling(&format)?,
             max_tokens: self.sampling.max_tokens(&format),
             stop: self.sampling.stop.clone(),
         };
-        let mut session = Session::new(engine);
         let prompt = format.encode(&messages, true)?;
-        let mut ledger = session.ledger();
+        let mut ledger = talk.session.ledger();
         let start = Instant::now();
-        block_on(session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(())))?;
+        talk.prefill(&prompt, &mut ledger)?;
         let prefill = start.elapsed().as_secs_f64();
         let mut first = None;
         let listen = |text: &str| {
@@ -63,7 +61,7 @@ impl Generate {
                 self.json || io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()).is_ok();
             if shown { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let reply = block_on(reply(&mut session, &format, &options, &mut ledger, listen))?;
+        let reply = talk.reply(&format, &options, &mut ledger, listen)?;
         if !self.json {
             println!();
             return Ok(());
@@ -74,12 +72,12 @@ impl Generate {
             "tokens": reply.tokens,
             "finish_reason": reply.finish_reason,
             "stats": {
-                "backend": session.engine().name(),
+                "backend": talk.session.engine().name(),
                 "prompt_tokens": prompt.len(),
                 "prefill_tokens_per_second": prompt.len() as f64 / prefill,
                 "decode_tokens_per_second": reply.tokens.len() as f64 / decode,
                 "time_to_first_token_ms": first.map(|d| d.as_secs_f64() * 1e3),
-                "state_bytes": session.engine().state_bytes(),
+                "state_bytes": talk.session.engine().state_bytes(),
                 "peak_memory_bytes": peak_memory_bytes(),
             },
             "ledger": ledger.summary(),

@@ -46,8 +46,18 @@ pub struct ModelArguments {
 }
 
 impl ModelArguments {
-    /// Loads the model, with a progress bar where somebody looks, and says on standard error what runs it.
+    /// Loads the model, under the controls asked for, and says on standard error what runs it.
     pub fn load(&self) -> Result<Engine, Failure> {
+        let mut engine = self.engine(self.backend)?;
+        eprintln!("running on {}: {}", if engine.gpu().is_some() { "the GPU" } else { "the CPU" }, engine.name());
+        let controls = engine.controls();
+        controls.threshold_scale = self.threshold_scale;
+        controls.max_steps = self.max_steps;
+        Ok(engine)
+    }
+
+    /// The model on `backend`, read with a progress bar where somebody looks.
+    pub fn engine(&self, backend: Backend) -> Result<Engine, Failure> {
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         bar.set_style(ProgressStyle::with_template("loading {bar:30} {bytes}/{total_bytes} {bytes_per_sec}")?);
         let model = format::open(&self.model, |read, size| {
@@ -55,12 +65,7 @@ impl ModelArguments {
             bar.set_position(read);
         })?;
         bar.finish_and_clear();
-        let mut engine = engine(Arc::new(model), self.backend)?;
-        eprintln!("running on {}: {}", if engine.gpu().is_some() { "the GPU" } else { "the CPU" }, engine.name());
-        let controls = engine.controls();
-        controls.threshold_scale = self.threshold_scale;
-        controls.max_steps = self.max_steps;
-        Ok(engine)
+        engine(Arc::new(model), backend)
     }
 
     /// The model's tokenizer and template.

@@ -7,6 +7,7 @@ mod generate;
 mod inspect;
 mod load;
 mod synth;
+mod turn;
 
 use std::process::ExitCode;
 
