@@ -93,7 +93,13 @@ test("scripts in messages are text", async ({ page }) => {
   // An answer with the same, as a file may bring it.
   const turns = [
     { id: "a", parent: null, role: "user", content: "Hi", created: 1 },
-    { id: "b", parent: "a", role: "assistant", content: `${script}\n\n[a](javascript:window.hacked=1) **b**`, created: 2 },
+    {
+      id: "b",
+      parent: "a",
+      role: "assistant",
+      content: `${script}\n\n[a](javascript:window.hacked=1) **b**`,
+      created: 2,
+    },
   ];
   const conversation = { id: "x", title: "t", created: 1, updated: 1, model: "", system: "", turns, leaf: "b" };
   const text = JSON.stringify({ format: "mar-conversation", version: 1, conversation, state: null });

@@ -7,12 +7,12 @@ import { makeSplitter } from "./splitter";
 
 /** The panels, in their order. */
 const PLANS = [
-  { name: "raster", title: "Spikes", hint: "every spike of a site, neuron by neuron", resizable: true },
-  { name: "membrane", title: "Membrane", hint: "one neuron from micro-step to micro-step", resizable: false },
-  { name: "map", title: "Firing map", hint: "who fires how often, layer by layer", resizable: false },
-  { name: "energy", title: "Energy", hint: "an estimate, counted live", resizable: false },
-  { name: "dial", title: "Dials", hint: "fewer spikes, and what that does", resizable: false },
-  { name: "speed", title: "Speed", hint: "measured", resizable: false },
+  { name: "raster", title: "Spikes", hint: "every spike of a site, neuron by neuron", rank: 1, resizable: true },
+  { name: "membrane", title: "Membrane", hint: "click a neuron to see why it fires", rank: 1, folded: true },
+  { name: "map", title: "Firing map", hint: "who fires how often, layer by layer", rank: 2 },
+  { name: "energy", title: "Energy", hint: "an estimate, counted live", rank: 2 },
+  { name: "dial", title: "Dials", hint: "fewer spikes, and what that does", rank: 2 },
+  { name: "speed", title: "Speed", hint: "measured", rank: 2 },
 ] as const satisfies readonly PanelPlan[];
 
 /** A panel's name. */
@@ -38,8 +38,11 @@ export class Instruments {
   constructor() {
     for (const plan of PLANS) this.#panels.set(plan.name, buildPanel(plan, this.#arrangement));
     this.#buildTabs();
-    const sections = [...this.#panels.values()].map(({ section }) => section);
-    this.#column.replaceChildren(this.#tabs, make("div", { className: "panels" }, ...sections));
+    const ranks = [1, 2].map((rank) => {
+      const panels = [...this.#panels.values()].filter(({ plan }) => plan.rank === rank);
+      return make("div", { className: "rank" }, ...panels.map(({ section }) => section));
+    });
+    this.#column.replaceChildren(this.#tabs, make("div", { className: "panels" }, ...ranks));
     this.#toggle.addEventListener("click", () => this.#setOpen(!this.open));
     this.#buildDivider();
     this.#beside.addEventListener("change", () => {

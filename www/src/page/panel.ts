@@ -9,8 +9,12 @@ export interface PanelPlan {
   title: string;
   /** One sentence below the title's place, for whoever sees it first. */
   hint: string;
+  /** The column in which it is, where there is room for two. */
+  rank: 1 | 2;
   /** Whether its height may be changed: not where the content gives it. */
-  resizable: boolean;
+  resizable?: boolean;
+  /** Whether it is closed until somebody wants it. */
+  folded?: boolean;
 }
 
 /** A panel, and where its content goes. */
@@ -30,7 +34,11 @@ export function buildPanel(plan: PanelPlan, arrangement: Arrangement): Panel {
   const host = make("div", { className: "panel-body" });
   const title = make("h2", { textContent: plan.title });
   const hint = make("span", { className: "hint", textContent: plan.hint });
-  const section = make("details", { className: "panel", open: memory.open ?? true, id: `panel-${plan.name}` });
+  const section = make("details", {
+    className: "panel",
+    open: memory.open ?? plan.folded !== true,
+    id: `panel-${plan.name}`,
+  });
   section.append(make("summary", {}, title, hint), host);
   section.addEventListener("toggle", () => {
     memory.open = section.open;

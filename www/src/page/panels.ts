@@ -155,6 +155,7 @@ export class Panels {
   async #chooseNeuron(neuron: number, position: number): Promise<void> {
     this.#neuron = neuron;
     this.#membrane.clear();
+    this.#instruments.reveal("membrane");
     this.#watch();
     const past = this.#log.newest(LOOK_BACK);
     const here = past && position >= past.first ? past : { first: position, count: 1 };
