@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { expect, test } from "@playwright/test";
+import { expect, type Locator, type Page, test } from "@playwright/test";
 import { greedy, open, ready, replyTo, say, watch } from "./page";
 
 test("a conversation outlives a reload, and goes on without being read again", async ({ page }) => {
@@ -68,7 +68,7 @@ test("two tabs keep what both of them say", async ({ page, context }) => {
   await other.goto("/");
   await ready(other);
   await other.getByRole("button", { name: "Chats" }).click();
-  await other.getByRole("button", { name: /^Hello!/ }).click();
+  await entry(other, /^Hello!/).click();
   await replyTo(other, () => say(other, "What is your name?"));
   await replyTo(page, () => say(page, "How are you?"));
   // Both went on from the same answer: two branches.
@@ -89,18 +89,23 @@ test("conversations can be left, found again, and deleted", async ({ page }) => 
   await expect(page.getByTestId("message-user")).toHaveCount(0);
   await replyTo(page, () => say(page, "What is your name?"));
   await page.getByRole("button", { name: "Chats" }).click();
-  await page.getByRole("button", { name: /^Hello!/ }).click();
+  await entry(page, /^Hello!/).click();
   await expect(page.getByTestId("message-user")).toHaveText("Hello!");
   const remove = page.getByRole("button", { name: "Delete the conversation Hello!" });
   await remove.click();
   await remove.click();
-  await expect(page.getByRole("button", { name: /^Hello!/ })).toHaveCount(0);
+  await expect(entry(page, /^Hello!/)).toHaveCount(0);
   await expect(page.getByTestId("message-user")).toHaveCount(0);
   expect(wrong).toEqual([]);
 });
 
+/** A conversation in the list. */
+function entry(page: Page, name: RegExp): Locator {
+  return page.locator("#chat-list").getByRole("button", { name });
+}
+
 /** Whether the engine's state after the shown answer is in the browser's storage. */
-function kept(page: import("@playwright/test").Page): Promise<boolean> {
+function kept(page: Page): Promise<boolean> {
   return page.evaluate(async () => {
     const db = await new Promise<IDBDatabase>((resolve, reject) => {
       const request = indexedDB.open("mar");

@@ -79,7 +79,7 @@ test("where storage is denied the page says so, and chats", async ({ page }) => 
   await replyTo(page, () => say(page, "Hello!"));
   await page.getByRole("button", { name: "Chats" }).click();
   await expect(page.getByText("This browser denies storage")).toBeVisible();
-  await expect(page.getByRole("button", { name: /^Hello!/ })).toBeVisible();
+  await expect(page.locator("#chat-list").getByRole("button", { name: /^Hello!/ })).toBeVisible();
   expect(wrong).toEqual([]);
 });
 
@@ -129,4 +129,19 @@ test("an engine that breaks is started again, and the text is given back", async
   await expect(page.getByTestId("prompt")).toHaveValue(long.trim());
   const reply = await replyTo(page, () => say(page, "Hello!"));
   expect(reply.tokens.length).toBeGreaterThan(0);
+});
+
+test("a browser without WebGPU is told so, and the page runs on the CPU", async ({ page }) => {
+  await page.route("**/assets/worker-*.js", async (route) => {
+    const response = await route.fetch();
+    const gone = `Object.defineProperty(WorkerNavigator.prototype, "gpu", { value: undefined });`;
+    await route.fulfill({ response, body: `${gone}\n${await response.text()}` });
+  });
+  const wrong = await open(page);
+  await ready(page);
+  expect(await page.workers()[0]?.evaluate(() => navigator.gpu)).toBe(undefined);
+  await expect(page.getByTestId("backend")).toContainText(/CPU.*WebGPU/);
+  await greedy(page, 8);
+  await replyTo(page, () => say(page, "Hello!"));
+  expect(wrong).toEqual([]);
 });

@@ -80,7 +80,6 @@ export class Panels {
     this.#map.shape(shape);
     this.#dial.shape(shape);
     this.#map.choose(this.#raster.chosen.layer, this.#raster.chosen.site);
-    this.#speed.update(mar.stats(), shape);
     mar.on("token", (event) => this.#token(event));
     mar.on("spikes", (spikes) => this.#raster.push(spikes, this.#log.textAt(spikes.position) ?? ""));
     mar.on("membrane", (membrane) => this.#membrane.push(membrane));
@@ -89,6 +88,7 @@ export class Panels {
       this.#tradeOff.ask(mar, this.#dial.controls);
     });
     this.#watch();
+    this.#tradeOff.ask(mar, AS_TRAINED);
   }
 
   /** The tokens that come next are of this answer. */
@@ -167,14 +167,19 @@ export class Panels {
   async #replay(part: { first: number; count: number }): Promise<void> {
     const { layer, site } = this.#raster.chosen;
     const neuron = this.#neuron;
+    const mar = this.#mar;
+    if (!mar) return;
+    const goOn = this.#tradeOff.giveWay(mar);
     try {
-      const replayed = await this.#mar?.replay({ layer, site, ...(neuron !== undefined && { neuron }), ...part });
-      for (const spikes of replayed?.spikes ?? []) {
+      const replayed = await mar.replay({ layer, site, ...(neuron !== undefined && { neuron }), ...part });
+      for (const spikes of replayed.spikes) {
         this.#raster.push(spikes, this.#log.textAt(spikes.position) ?? "");
       }
-      if (neuron === this.#neuron) for (const membrane of replayed?.membranes ?? []) this.#membrane.push(membrane);
+      if (neuron === this.#neuron) for (const membrane of replayed.membranes) this.#membrane.push(membrane);
     } catch {
       // It gave way to an answer, which is shown instead.
+    } finally {
+      goOn();
     }
   }
 

@@ -16,6 +16,7 @@ export class TradeOff {
   readonly #show: (effect: Effect) => void;
   #timer = 0;
   #asked = 0;
+  #again: (() => void) | undefined;
 
   constructor(show: (effect: Effect) => void) {
     this.#show = show;
@@ -26,10 +27,12 @@ export class TradeOff {
     clearTimeout(this.#timer);
     this.#asked += 1;
     const asked = this.#asked;
+    this.#again = () => this.ask(mar, controls);
     this.#timer = window.setTimeout(async () => {
       try {
         const { nats_per_token, ledger } = await mar.loss(TEXT);
         if (asked !== this.#asked) return;
+        this.#again = undefined;
         this.#show({
           nats: nats_per_token,
           joules: (ledger.energy_pj.with_memory / ledger.tokens) * 1e-12,
@@ -41,10 +44,20 @@ export class TradeOff {
     }, REST);
   }
 
+  /** Gives way to something that a person waits for; returns what goes on with it. */
+  giveWay(mar: Mar): () => void {
+    const again = this.#again;
+    if (!again) return () => {};
+    this.cancel();
+    mar.stop();
+    return again;
+  }
+
   /** Forgets what was asked. */
   cancel(): void {
     clearTimeout(this.#timer);
     this.#asked += 1;
+    this.#again = undefined;
   }
 }
 

@@ -31,6 +31,9 @@ export interface TurnPlace {
 /** While an answer grows it is drawn at most this share of the time, so that the page stays quick with long ones. */
 const DRAWING_SHARE = 0.1;
 
+/** Characters of a message that may need more room than it gets. */
+const SCROLLS = 1000;
+
 /** A message with its buttons. */
 export class TurnView {
   readonly item: HTMLLIElement;
@@ -82,6 +85,8 @@ export class TurnView {
     const { role, content, marks } = this.#turn;
     if (role === "user") {
       this.#body.textContent = content;
+      // What scrolls must be reached by the keyboard.
+      if (content.length > SCROLLS) this.#body.tabIndex = 0;
     } else {
       const chosen = this.#body.querySelector<HTMLElement>(".chosen")?.dataset.position;
       const text = renderMarkdown(content);
