@@ -176,6 +176,10 @@ export function drawGround(
   const { x } = place(view, area);
   const band = (token: TapeToken) =>
     context.fillRect(x(token.start), area.top, x(token.start + token.steps) - x(token.start), area.height);
+  context.save();
+  context.beginPath();
+  context.rect(area.left, area.top, area.width, area.height);
+  context.clip();
   // Painted beneath what is there, so what lies on top comes first.
   context.globalCompositeOperation = "destination-over";
   const token = tokens.find(({ position }) => position === marked);
@@ -191,7 +195,7 @@ export function drawGround(
   context.globalAlpha = 1;
   context.fillStyle = theme.surface;
   context.fillRect(area.left, area.top, area.width, area.height);
-  context.globalCompositeOperation = "source-over";
+  context.restore();
 }
 
 /** A band of neurons, first and last included. */
