@@ -31,6 +31,8 @@ export interface RasterEvents {
   onRange?: (range: NeuronRange | null) => void;
   /** The person chose another layer or site: watch it, and push what is known of earlier tokens. */
   onChoose?: (layer: number, site: Site) => void;
+  /** The person wants to see the newest tokens again: let other pictures follow too. */
+  onFollow?: () => void;
   /** Silence these neurons. */
   onMute?: (mute: Mute) => void;
 }
@@ -193,7 +195,7 @@ export class Raster {
         this.choose(layer, site);
         this.#events.onChoose?.(layer, site);
       },
-      follow: (following) => this.#follow(following),
+      follow: (following) => this.#live(following),
       whole: () => this.#whole(),
       savePicture: () => void this.#savePicture(),
       saveTable: () => saveCsv(`${this.#title}.csv`, spikesCsv(this.#tape, this.#camera.goal, this.#layer, this.#site)),
@@ -208,6 +210,14 @@ export class Raster {
         this.#events.onMute?.(what === "site" ? { layer, site } : { layer });
       },
     });
+  }
+
+  /** As the person wants it. */
+  #live(following: boolean): void {
+    if (following) this.#marked = undefined;
+    this.#follow(following);
+    this.#read();
+    if (following) this.#events.onFollow?.();
   }
 
   #follow(following: boolean): void {
@@ -287,7 +297,7 @@ export class Raster {
         this.#moved();
       },
       whole: () => this.#whole(),
-      pause: () => this.#follow(!this.#camera.following),
+      pause: () => this.#live(!this.#camera.following),
       choose: () => this.#chooseNeuron(),
       extend: () => {
         const { neuron } = this.#cell ?? this.#firstCell();
