@@ -1,6 +1,7 @@
 // The firing map: layers by sites, the colour is the share of neurons that fired, now and over the answer.
 import { type Shape, SITES, type Site, type TokenEvent } from "../mar/types";
 import { make } from "./common/dom";
+import { Pace } from "./common/pace";
 import { formatCount, formatPercent } from "./common/units";
 
 /** What the map tells of. */
@@ -19,6 +20,7 @@ export class FiringMap {
   readonly #grid: HTMLElement;
   readonly #readout: HTMLElement;
   readonly #most: HTMLElement;
+  readonly #pace = new Pace(() => this.#paint());
   #cells: HTMLButtonElement[] = [];
   #layers = 0;
   #event: TokenEvent | undefined;
@@ -26,7 +28,6 @@ export class FiringMap {
   #tokens = 0;
   #chosen = 0;
   #pointed: number | undefined;
-  #frame = 0;
 
   constructor(host: HTMLElement, { onChoose }: FiringMapEvents = {}) {
     this.#onChoose = onChoose;
@@ -70,13 +71,13 @@ export class FiringMap {
     for (let i = 0; i < this.#active.length; i++) {
       this.#active[i] = (this.#active[i] ?? 0) + (event.active[i] ?? 0) / Math.max(1, event.neurons[i] ?? 1);
     }
-    this.#ask();
+    this.#pace.ask();
   }
 
   /** Shows a token that was pushed before. */
   show(event: TokenEvent): void {
     this.#event = event;
-    this.#ask();
+    this.#pace.ask();
   }
 
   /** Marks the site that the raster shows. */
@@ -89,12 +90,12 @@ export class FiringMap {
     this.#event = undefined;
     this.#tokens = 0;
     this.#active.fill(0);
-    this.#ask();
+    this.#pace.ask();
   }
 
   /** Takes the map away. */
   dispose(): void {
-    cancelAnimationFrame(this.#frame);
+    this.#pace.dispose();
     this.#root.remove();
   }
 
@@ -130,7 +131,7 @@ export class FiringMap {
     const corner = make("span", { role: "columnheader", className: "pic-map-site pic-quiet", textContent: "layer" });
     this.#grid.replaceChildren(...rows, make("div", { role: "row", className: "pic-map-row" }, corner, ...heads));
     this.#mark(Math.min(this.#chosen, this.#cells.length - 1));
-    this.#ask();
+    this.#pace.ask();
   }
 
   #mark(index: number): void {
@@ -139,7 +140,7 @@ export class FiringMap {
       cell.setAttribute("aria-selected", String(i === index));
       cell.tabIndex = i === index ? 0 : -1;
     }
-    this.#ask();
+    this.#pace.ask();
   }
 
   #choose(index: number): void {
@@ -167,11 +168,7 @@ export class FiringMap {
 
   #point(index: number): void {
     this.#pointed = index < 0 ? undefined : index;
-    this.#ask();
-  }
-
-  #ask(): void {
-    if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#paint());
+    this.#pace.ask();
   }
 
   #now(index: number): number {
@@ -183,7 +180,6 @@ export class FiringMap {
   }
 
   #paint(): void {
-    this.#frame = 0;
     const indices = Array.from(this.#cells.keys());
     const shares = indices.flatMap((index) => [this.#now(index), this.#average(index)]).filter(Number.isFinite);
     const full = Math.min(1, Math.ceil(Math.max(LEAST_FULL, ...shares) * 20) / 20);

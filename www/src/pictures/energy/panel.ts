@@ -2,6 +2,7 @@
 import type { Energy, TokenEvent } from "../../mar/types";
 import { saveCsv } from "../common/csv";
 import { button, estimate, make, spoken } from "../common/dom";
+import { Pace } from "../common/pace";
 import { formatNumber, formatSi, formatToken } from "../common/units";
 import { energyCsv, type Mode, NETWORKS, type Network, sum, type Verdict, verdict } from "./account";
 import { Drawer, TITLES } from "./drawer";
@@ -41,12 +42,12 @@ export class EnergyPanel {
   readonly #drawer = new Drawer();
   readonly #spark: Sparkline;
   readonly #save: HTMLButtonElement;
+  readonly #pace = new Pace(() => this.#paint());
   #events: TokenEvent[] = [];
   #sum: Energy = sum([]);
   #position: number | undefined;
   #mode: Mode = "with_data";
   #scope: Scope = "answer";
-  #frame = 0;
   #speech: ReturnType<typeof setTimeout> | undefined;
 
   constructor(host: HTMLElement, { onJump }: EnergyPanelEvents = {}) {
@@ -56,12 +57,12 @@ export class EnergyPanel {
       { with_data: "with data movement", arithmetic: "arithmetic only" },
       (value) => {
         this.#mode = value;
-        this.#ask();
+        this.#pace.ask();
       },
     );
     const scope = menu("Compare", "energy-scope", { answer: "the whole answer", token: "this token" }, (value) => {
       this.#scope = value;
-      this.#ask();
+      this.#pace.ask();
     });
     this.#spark = new Sparkline((position) => {
       this.jump(position);
@@ -114,7 +115,7 @@ export class EnergyPanel {
     this.#events.push(event);
     this.#sum = sum([this.#sum, event.energy]);
     this.#position = undefined;
-    this.#ask();
+    this.#pace.ask();
     this.#sayLater();
   }
 
@@ -122,7 +123,7 @@ export class EnergyPanel {
   jump(position: number): boolean {
     if (!this.#events.some((event) => event.position === position)) return false;
     this.#position = position;
-    this.#ask();
+    this.#pace.ask();
     return true;
   }
 
@@ -131,7 +132,7 @@ export class EnergyPanel {
     this.#events = [...events];
     this.#sum = sum(events.map(({ energy }) => energy));
     this.#position = position;
-    this.#ask();
+    this.#pace.ask();
   }
 
   /** Starts a new answer. */
@@ -141,18 +142,13 @@ export class EnergyPanel {
 
   /** Takes the panel away. */
   dispose(): void {
-    cancelAnimationFrame(this.#frame);
+    this.#pace.dispose();
     clearTimeout(this.#speech);
     this.#spark.dispose();
     this.#root.remove();
   }
 
-  #ask(): void {
-    if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#paint());
-  }
-
   #paint(): void {
-    this.#frame = 0;
     const token = this.#events.find(({ position }) => position === this.#position) ?? this.#events.at(-1);
     const joules = (energy: Energy | undefined) => (energy ? formatSi(energy[this.#mode].spiking, "J") : "–");
     const count = this.#events.length;

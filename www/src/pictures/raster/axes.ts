@@ -164,34 +164,25 @@ function shorten(context: CanvasRenderingContext2D, text: string, room: number):
   return `${letters.join("")}…`;
 }
 
-/** Under the spikes: every second token shaded, and the token that was jumped to. */
-export function drawGround(
+/** Over the spikes: the token that was jumped to. */
+export function drawToken(
   context: CanvasRenderingContext2D,
-  tokens: readonly TapeToken[],
+  token: TapeToken,
   view: View,
   area: Area,
   theme: Theme,
-  marked: number | undefined,
 ): void {
   const { x } = place(view, area);
-  const band = (token: TapeToken) =>
-    context.fillRect(x(token.start), area.top, x(token.start + token.steps) - x(token.start), area.height);
-  // Painted beneath what is there, so what lies on top comes first.
-  context.globalCompositeOperation = "destination-over";
-  const token = tokens.find(({ position }) => position === marked);
-  if (token) {
-    context.globalAlpha = 0.16;
-    context.fillStyle = theme.accent;
-    band(token);
-  }
-  context.globalAlpha = 0.5;
-  context.fillStyle = theme.surface2;
-  // By place in the conversation, so that shades slide along with their tokens.
-  for (const shaded of tokens) if (shaded.position % 2 === 1) band(shaded);
+  const left = Math.max(area.left, x(token.start));
+  const right = Math.min(area.left + area.width, x(token.start + token.steps));
+  if (right <= left) return;
+  context.save();
+  context.fillStyle = theme.accent;
+  context.globalAlpha = 0.16;
+  context.fillRect(left, area.top, right - left, area.height);
   context.globalAlpha = 1;
-  context.fillStyle = theme.surface;
-  context.fillRect(area.left, area.top, area.width, area.height);
-  context.globalCompositeOperation = "source-over";
+  context.fillRect(left, area.top + area.height, right - left, 3);
+  context.restore();
 }
 
 /** A band of neurons, first and last included. */

@@ -80,9 +80,10 @@ export function listen(canvas: HTMLCanvasElement, hands: Hands): void {
   };
   canvas.addEventListener("pointerup", (event) => lift(event, true));
   canvas.addEventListener("pointercancel", (event) => lift(event, false));
-  canvas.addEventListener("pointerleave", () => {
+  canvas.addEventListener("pointerleave", (event) => {
     armed = false;
-    hands.leave();
+    // A finger that was lifted has tapped: what it pointed at stays.
+    if (event.pointerType !== "touch") hands.leave();
   });
 
   canvas.addEventListener(

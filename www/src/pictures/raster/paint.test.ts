@@ -4,7 +4,7 @@ import { countSpikes, type Inks, type Look, Painter, split } from "./paint";
 import { Tape } from "./tape";
 
 const STEPS = 4;
-const INKS: Inks = { positive: [255, 0, 0], negative: [0, 0, 255] };
+const INKS: Inks = { positive: [255, 0, 0], negative: [0, 0, 255], ground: [0, 0, 0], shade: [0, 9, 0] };
 
 beforeAll(() => {
   // Node has no images; the painter needs no more than this of one.

@@ -11,10 +11,17 @@ export interface View {
   rows: Span;
 }
 
-/** The colours of spikes: red, green, blue. */
+/** Red, green, blue: 0 … 255. */
+export type Rgb = readonly [red: number, green: number, blue: number];
+
+/** The colours of spikes and of what is behind them. */
 export interface Inks {
-  positive: [number, number, number];
-  negative: [number, number, number];
+  positive: Rgb;
+  negative: Rgb;
+  /** Behind tokens at even places of the conversation. */
+  ground: Rgb;
+  /** Behind those at odd places. */
+  shade: Rgb;
 }
 
 /** How a token's tile looks: while this holds, the tile holds. */
@@ -42,17 +49,18 @@ export class Painter {
   #pixels: Uint32Array = new Uint32Array(0);
   #tiles = new Map<TapeToken, Uint32Array>();
   #look: Look | undefined;
-  #colours: Uint32Array = new Uint32Array(0);
+  #ramps: readonly [even: Uint32Array, odd: Uint32Array] = [new Uint32Array(1), new Uint32Array(1)];
 
-  /** An image of `width` by `height` device pixels. Neuron 0 is at the bottom; where nothing fired, it is transparent. */
+  /** An image of `width` by `height` device pixels. Neuron 0 is at the bottom. */
   paint(tokens: readonly TapeToken[], view: View, width: number, height: number, inks: Inks): ImageData {
     const look = { column: width / view.columns.length, rows: view.rows, height, inks };
     if (!this.#look || !same(this.#look, look)) {
-      [this.#look, this.#colours] = [look, ramp(look)];
+      this.#look = look;
+      this.#ramps = [ramp(look, inks.ground), ramp(look, inks.shade)];
       this.#tiles.clear();
     }
     const image = this.#sized(width, height);
-    this.#pixels.fill(0);
+    this.#pixels.fill(this.#ramps[0][0] as number);
     const kept = new Map<TapeToken, Uint32Array>();
     // Columns have fixed pixels and the view moves by whole ones, so that tiles are the same wherever they are seen.
     const origin = Math.round(view.columns.start * look.column);
@@ -80,10 +88,9 @@ export class Painter {
 
   #tile(token: TapeToken, look: Look, from: number, to: number): Uint32Array {
     const tile = countSpikes(token, look, from, to);
-    for (let i = 0; i < tile.length; i++) {
-      const count = tile[i] as number;
-      if (count !== 0) tile[i] = this.#colours[level(count)] as number;
-    }
+    // By place in the conversation, so that shades slide along with their tokens.
+    const colours = this.#ramps[token.position % 2 === 1 ? 1 : 0];
+    for (let i = 0; i < tile.length; i++) tile[i] = colours[level(tile[i] as number)] as number;
     return tile;
   }
 }
@@ -164,22 +171,24 @@ function level(count: number): number {
 }
 
 /**
- * Colours by counts of both signs, as 0xAABBGGRR, which is what little-endian image data holds. A lone spike is always well
- * seen; a pixel full of them is at full strength.
+ * Colours by counts of both signs on a ground, as 0xAABBGGRR, which is what little-endian image data holds. They are opaque:
+ * blending is dear where there is no GPU. A lone spike is always well seen; a pixel full of them is at full strength.
  */
-function ramp({ column, rows, height, inks }: Look): Uint32Array {
+function ramp({ column, rows, height, inks }: Look, ground: Rgb): Uint32Array {
   // Places for spikes under one pixel.
   const places = Math.max(1, 1 / column) * Math.max(1, rows.length / height);
   const colours = new Uint32Array(LEVELS * LEVELS);
   for (let positive = 0; positive < LEVELS; positive++) {
     for (let negative = 0; negative < LEVELS; negative++) {
       const both = positive + negative;
-      if (both === 0) continue;
-      const strength = places <= 1.5 ? 1 : Math.min(1, 0.6 + (0.4 * both) / Math.min(places, LEVELS - 1));
-      const share = positive / both;
-      const mix = (i: 0 | 1 | 2) => Math.round(inks.positive[i] * share + inks.negative[i] * (1 - share));
-      const alpha = Math.round(255 * strength);
-      colours[positive * LEVELS + negative] = ((alpha << 24) | (mix(2) << 16) | (mix(1) << 8) | mix(0)) >>> 0;
+      const full = places <= 1.5 ? 1 : Math.min(1, 0.6 + (0.4 * both) / Math.min(places, LEVELS - 1));
+      const strength = both === 0 ? 0 : full;
+      const share = both === 0 ? 0 : positive / both;
+      const mix = (i: 0 | 1 | 2) => {
+        const ink = inks.positive[i] * share + inks.negative[i] * (1 - share);
+        return Math.round(ink * strength + ground[i] * (1 - strength));
+      };
+      colours[positive * LEVELS + negative] = (0xff000000 | (mix(2) << 16) | (mix(1) << 8) | mix(0)) >>> 0;
     }
   }
   return colours;

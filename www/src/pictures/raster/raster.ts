@@ -31,6 +31,8 @@ export interface RasterEvents {
   onRange?: (range: NeuronRange | null) => void;
   /** The person chose another layer or site: watch it, and push what is known of earlier tokens. */
   onChoose?: (layer: number, site: Site) => void;
+  /** The person wants to see the newest tokens again: let other pictures follow too. */
+  onFollow?: () => void;
   /** Silence these neurons. */
   onMute?: (mute: Mute) => void;
 }
@@ -193,7 +195,7 @@ export class Raster {
         this.choose(layer, site);
         this.#events.onChoose?.(layer, site);
       },
-      follow: (following) => this.#follow(following),
+      follow: (following) => this.#live(following),
       whole: () => this.#whole(),
       savePicture: () => void this.#savePicture(),
       saveTable: () => saveCsv(`${this.#title}.csv`, spikesCsv(this.#tape, this.#camera.goal, this.#layer, this.#site)),
@@ -208,6 +210,14 @@ export class Raster {
         this.#events.onMute?.(what === "site" ? { layer, site } : { layer });
       },
     });
+  }
+
+  /** As the person wants it. */
+  #live(following: boolean): void {
+    if (following) this.#marked = undefined;
+    this.#follow(following);
+    this.#read();
+    if (following) this.#events.onFollow?.();
   }
 
   #follow(following: boolean): void {
@@ -287,7 +297,7 @@ export class Raster {
         this.#moved();
       },
       whole: () => this.#whole(),
-      pause: () => this.#follow(!this.#camera.following),
+      pause: () => this.#live(!this.#camera.following),
       choose: () => this.#chooseNeuron(),
       extend: () => {
         const { neuron } = this.#cell ?? this.#firstCell();
@@ -405,14 +415,13 @@ export class Raster {
     }
     const { view } = this.#camera;
     const tokens = this.#tape.within(view.columns);
-    if (this.#inks?.theme !== theme) {
-      this.#inks = { theme, inks: { positive: rgb(theme.positive), negative: rgb(theme.negative) } };
-    }
+    if (this.#inks?.theme !== theme) this.#inks = { theme, inks: inksOf(theme) };
     const [left, top, wide, tall] = [area.left, area.top, area.width, area.height].map((size) =>
       Math.round(size * ratio),
     ) as [number, number, number, number];
     context.putImageData(this.#painter.paint(tokens, view, wide, tall, this.#inks.inks), left, top);
-    axes.drawGround(context, tokens, view, area, theme, this.#marked);
+    const marked = tokens.find(({ position }) => position === this.#marked);
+    if (marked) axes.drawToken(context, marked, view, area, theme);
     for (const range of this.#mutedHere()) axes.drawMuted(context, range, view, area, theme);
     if (this.#range) axes.drawRange(context, this.#range, view, area, theme);
     axes.drawNeuronAxis(context, view, area, theme);
@@ -430,4 +439,11 @@ export class Raster {
     const here = this.#muted.filter((mute) => (mute.layer ?? layer) === layer && (mute.site ?? site) === site);
     return here.map(({ neurons }) => neurons ?? [0, this.#neurons - 1]);
   }
+}
+
+/** Every second token has a ground between the two surfaces. */
+function inksOf(theme: Theme): Inks {
+  const [ground, other] = [rgb(theme.surface), rgb(theme.surface2)];
+  const shade = [0, 1, 2].map((i) => Math.round(((ground[i] ?? 0) + (other[i] ?? 0)) / 2)) as [number, number, number];
+  return { positive: rgb(theme.positive), negative: rgb(theme.negative), ground, shade };
 }
