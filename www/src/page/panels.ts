@@ -41,6 +41,7 @@ export class Panels {
     this.#events = events;
     this.#instruments = instruments;
     this.#raster = new Raster(instruments.host("raster"), {
+      onFollow: () => this.#membrane.follow(),
       onChoose: (layer, site) => this.#choose(layer, site),
       onNeuron: ({ neuron, position }) => void this.#chooseNeuron(neuron, position),
       onMute: (mute) => {
@@ -65,7 +66,12 @@ export class Panels {
     this.#dial = new Dial(instruments.host("dial"), { onControls: (controls) => this.#turn(controls) });
     this.#speed = new SpeedPanel(instruments.host("speed"));
     this.#tradeOff = new TradeOff((effect) => this.#dial.show(effect));
-    instruments.onOpen = () => this.#watch();
+    instruments.onOpen = () => {
+      this.#watch();
+      // What was not watched is computed once more.
+      const past = this.#log.newest(LOOK_BACK);
+      if (instruments.open && past) void this.#replay(past);
+    };
   }
 
   /** Shows what a model does from now on; `undefined` between two models. */

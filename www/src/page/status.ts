@@ -40,7 +40,7 @@ export function showProgress(now: Progress | "connecting" | undefined): void {
   if (now === undefined) return;
   progress.value = now === "connecting" ? 0 : now.received / now.total;
   loadText.textContent =
-    now === "connecting" ? "Connecting" : `${formatBytes(now.received)} of ${formatBytes(now.total)}`;
+    now === "connecting" ? "connecting" : `${formatBytes(now.received)} of ${formatBytes(now.total)}`;
 }
 
 /** An error's message as the beginning of a sentence. */

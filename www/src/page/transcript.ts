@@ -12,11 +12,19 @@ export class Transcript {
   readonly #scroll = element("scroll", HTMLElement);
   readonly #views = new Map<string, TurnView>();
   readonly #events: TurnEvents;
+  #atEnd = true;
 
   constructor(events: TurnEvents) {
     this.#events = events;
     // What scrolls must be reached by the keyboard.
     this.#scroll.tabIndex = 0;
+    this.#scroll.addEventListener("scroll", () => {
+      this.#atEnd = this.#isNearEnd();
+    });
+    // Less room must not hide the end from somebody who was there.
+    new ResizeObserver(() => {
+      if (this.#atEnd) this.follow();
+    }).observe(this.#scroll);
   }
 
   /** Shows the path of a conversation. While `busy`, nothing but copying can be done. */
@@ -45,9 +53,8 @@ export class Transcript {
 
   /** The answer with this id has more text. */
   grow(id: string): void {
-    const near = this.#isNearEnd();
     this.#views.get(id)?.grow();
-    if (near) requestAnimationFrame(() => this.follow());
+    if (this.#atEnd) requestAnimationFrame(() => this.follow());
   }
 
   /** Marks a token: of one answer, or of whichever has that position. */
