@@ -19,7 +19,8 @@ use crate::cpu::Sampling;
 use crate::loader::{Loaded, Loader};
 use crate::session::Session;
 
-/// Takes a model's files: `manifest.json` first, if there is one, then the small files, then the weights in pieces.
+/// Takes a model's files: `manifest.json` first, if there is one, then the small files, then the weights,
+/// whole or in pieces, each file in parts of any size.
 #[wasm_bindgen]
 #[derive(Debug, Default)]
 pub struct ModelLoader(Loader);
@@ -37,13 +38,13 @@ impl ModelLoader {
         Ok(self.0.file(name, bytes)?)
     }
 
-    /// Begins `model.safetensors`, whose size in bytes must be known.
-    pub fn weights(&mut self, file_bytes: f64) -> Result<(), JsError> {
+    /// Begins `model.safetensors`, or the next piece of it, whose size in bytes must be known.
+    pub fn weights(&mut self, name: &str, file_bytes: f64) -> Result<(), JsError> {
         // Beyond 2^53 a JavaScript number is not exact, and no file is that large.
-        Ok(self.0.weights(file_bytes as u64)?)
+        Ok(self.0.weights(name, file_bytes as u64)?)
     }
 
-    /// Takes the next bytes of `model.safetensors`.
+    /// Takes the next bytes of the file that has begun.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsError> {
         Ok(self.0.push(bytes)?)
     }
