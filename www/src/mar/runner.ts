@@ -51,15 +51,22 @@ export class Runner {
       return await this.#queue(async () => {
         if (idle && this.#chats > 0) throw new DOMException("it gave way to a reply", "AbortError");
         await this.#mend();
-        this.#current = job;
-        const answer = this.#engine.run(job, ask, listeners);
-        if (job === "chat" && this.#stopNext) this.#engine.stop();
-        if (job === "chat") this.#stopNext = false;
-        return answer;
+        return await this.#begin(job, ask, listeners);
       });
     } finally {
-      this.#current = undefined;
       if (job === "chat") this.#chats -= 1;
+    }
+  }
+
+  async #begin<J extends Job>(job: J, ask: Jobs[J]["ask"], listeners: Listeners): Promise<Jobs[J]["answer"]> {
+    this.#current = job;
+    try {
+      const answer = this.#engine.run(job, ask, listeners);
+      if (job === "chat" && this.#stopNext) this.#engine.stop();
+      if (job === "chat") this.#stopNext = false;
+      return await answer;
+    } finally {
+      this.#current = undefined;
     }
   }
 
