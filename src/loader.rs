@@ -99,14 +99,14 @@ impl Loader {
         }
         let stream = match &mut self.stream {
             Some(stream) => stream,
-            none => {
+            empty => {
                 let config = self.config.clone().ok_or(LoadError::Order("config.json"))?;
                 let files = match &self.manifest {
                     Some(manifest) => manifest.weights().into_iter().cloned().map(WeightsFile::Listed).collect(),
                     None if name != WEIGHTS => return Err(LoadError::Order("manifest.json")),
                     None => vec![WeightsFile::Unlisted { name: name.into(), bytes: file_bytes }],
                 };
-                none.insert(ModelStream::new(config, files))
+                empty.insert(ModelStream::new(config, files))
             }
         };
         Ok(stream.begin(name, file_bytes)?)

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::FormatError;
-use super::incoming::WeightsFile;
+use super::incoming::{self, WeightsFile};
 use super::manifest::{CHUNK_BYTES, Manifest};
 use super::pieces::{self, WEIGHTS, is_weights};
 use super::stream::ModelStream;
@@ -48,21 +48,22 @@ impl ModelFile {
 pub fn open(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Model, FormatError> {
     let config = Config::parse(&ModelFile::read(directory, "config.json", 1 << 20)?.bytes)?;
     let files = weights(directory)?;
-    let total = files.iter().map(WeightsFile::bytes).sum();
+    let total = incoming::total(&files);
     let mut stream = ModelStream::new(config, files.clone());
-    let mut buffer = vec![0; CHUNK_BYTES as usize];
+    let mut part = Vec::with_capacity(CHUNK_BYTES as usize);
     let mut read = 0;
     for file in &files {
         let path = directory.join(file.name());
-        let (mut bytes, size) = open_file(&path)?;
+        let (mut contents, size) = open_file(&path)?;
         stream.begin(file.name(), size)?;
         loop {
-            let count = bytes.read(&mut buffer).map_err(|e| io(&path, e))?;
-            if count == 0 {
+            part.clear();
+            (&mut contents).take(CHUNK_BYTES).read_to_end(&mut part).map_err(|e| io(&path, e))?;
+            if part.is_empty() {
                 break;
             }
-            stream.push(&buffer[..count])?;
-            read += count as u64;
+            stream.push(&part)?;
+            read += part.len() as u64;
             progress(read, total);
         }
     }
@@ -83,9 +84,13 @@ pub fn weights_files(directory: &Path) -> Result<Vec<String>, FormatError> {
 
 /// The files that hold a directory's weights: those that its manifest lists, where it has one, and no others.
 fn weights(directory: &Path) -> Result<Vec<WeightsFile>, FormatError> {
-    let manifest = manifest(directory)?;
+    let (manifest, names) = (manifest(directory)?, weights_files(directory)?);
+    let listed = manifest.as_ref().map(Manifest::weights).unwrap_or_default();
+    if let Some(missing) = listed.iter().find(|entry| !names.contains(&entry.path)) {
+        return Err(FormatError::Pieces(format!("{} is missing; fetch the model again", missing.path)));
+    }
     let mut files = Vec::new();
-    for name in weights_files(directory)? {
+    for name in names {
         let (_, bytes) = open_file(&directory.join(&name))?;
         let Some(manifest) = &manifest else {
             files.push(WeightsFile::Unlisted { name, bytes });
@@ -94,10 +99,6 @@ fn weights(directory: &Path) -> Result<Vec<WeightsFile>, FormatError> {
         let entry = manifest.file(&name).ok_or(FormatError::NotListed(name))?;
         entry.verify_size(bytes)?;
         files.push(WeightsFile::Listed(entry.clone()));
-    }
-    let listed = manifest.as_ref().map(Manifest::weights).unwrap_or_default();
-    if let Some(missing) = listed.iter().find(|entry| !files.iter().any(|file| file.name() == entry.path)) {
-        return Err(FormatError::Pieces(format!("{} is missing; fetch the model again", missing.path)));
     }
     pieces::check_sizes(files.iter().map(|file| (file.name(), file.bytes()))).map_err(FormatError::Pieces)?;
     Ok(files)

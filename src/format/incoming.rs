@@ -37,6 +37,11 @@ impl WeightsFile {
     }
 }
 
+/// The bytes of all files together. More than there can be stay more than there can be.
+pub(super) fn total(files: &[WeightsFile]) -> u64 {
+    files.iter().map(WeightsFile::bytes).fold(0, u64::saturating_add)
+}
+
 /// A file of which some bytes are there.
 #[derive(Debug)]
 pub(super) struct Incoming {

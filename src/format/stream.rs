@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::error::FormatError;
-use super::incoming::{Incoming, WeightsFile};
+use super::incoming::{self, Incoming, WeightsFile};
 use super::reader::WeightsReader;
 use crate::config::Config;
 use crate::model::{Model, ModelBuilder};
@@ -23,7 +23,7 @@ pub struct ModelStream {
 impl ModelStream {
     /// For the weights of `config`, which lie in `files`, in this order.
     pub fn new(config: Config, files: Vec<WeightsFile>) -> Self {
-        let reader = WeightsReader::new(&config, files.iter().map(WeightsFile::bytes).sum());
+        let reader = WeightsReader::new(&config, incoming::total(&files));
         Self { reader, builder: ModelBuilder::new(config), files: files.into(), current: None }
     }
 

@@ -60,6 +60,10 @@ fn weights_in_pieces_are_one_model() {
     fs::remove_file(piece(3)).expect("removed");
     fs::write(folder.join(WEIGHTS), b"old").expect("a file");
     refused("model.safetensors lies beside model.safetensors.00");
+    for name in [WEIGHTS].map(str::to_owned).into_iter().chain((0..3).map(format::piece_name)) {
+        fs::remove_file(folder.join(name)).expect("removed");
+    }
+    refused("model.safetensors.00 is missing");
 }
 
 #[test]
