@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::chat::{ChatError, ChatFiles, ChatFormat};
 use crate::config::Config;
-use crate::format::{FormatError, Manifest, ModelStream};
+use crate::format::{FormatError, Manifest, ModelStream, WEIGHTS, WeightsFile};
 use crate::model::Model;
 
 /// The files of a model that say how it chats.
@@ -26,6 +26,9 @@ pub enum LoadError {
     /// Something that must come before something else.
     #[error("{0} must come first; fetch it before this file")]
     Order(&'static str),
+    /// A manifest after files that it could have vouched for, or a second one.
+    #[error("manifest.json came after other files, which were not checked against it; begin again with it")]
+    LateManifest,
     /// A file that loading does not need.
     #[error("{0:?} is not a file that a model is loaded from")]
     UnknownFile(String),
@@ -49,6 +52,8 @@ pub struct Loaded {
 }
 
 /// Takes a model's files in this order: `manifest.json` if there is one, the small files, the weights.
+///
+/// Where there is a manifest, a file that it does not list is refused, and so is a byte that it does not vouch for.
 #[derive(Debug, Default)]
 pub struct Loader {
     manifest: Option<Manifest>,
@@ -63,40 +68,63 @@ impl Loader {
         Self::default()
     }
 
-    /// Takes a small file whole. All that come after `manifest.json` are checked against it.
+    /// Takes a small file whole.
     pub fn file(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), LoadError> {
         if bytes.len() > MAX_FILE {
             return Err(LoadError::TooLarge { file: name.into(), found: bytes.len() });
         }
         if name == "manifest.json" {
-            self.manifest = Some(Manifest::parse(&bytes)?);
-            return Ok(());
+            return self.take_manifest(&bytes);
         }
-        if let Some(entry) = self.manifest.as_ref().and_then(|m| m.file(name)) {
-            entry.verify(&bytes)?;
+        if name != "config.json" && !CHAT_FILES.contains(&name) {
+            return Err(LoadError::UnknownFile(name.into()));
+        }
+        if let Some(manifest) = &self.manifest {
+            manifest.file(name).ok_or_else(|| FormatError::NotListed(name.into()))?.verify(&bytes)?;
         }
         if name == "config.json" {
             self.config = Some(Config::parse(&bytes).map_err(FormatError::from)?);
-        } else if CHAT_FILES.contains(&name) {
-            self.files.insert(name.into(), bytes);
         } else {
-            return Err(LoadError::UnknownFile(name.into()));
+            self.files.insert(name.into(), bytes);
         }
         Ok(())
     }
 
-    /// Begins `model.safetensors`, a file of `file_bytes` bytes.
-    pub fn weights(&mut self, file_bytes: u64) -> Result<(), LoadError> {
-        let config = self.config.clone().ok_or(LoadError::Order("config.json"))?;
-        let entry = self.manifest.as_ref().and_then(|m| m.file("model.safetensors")).cloned();
-        self.stream = Some(ModelStream::new(config, entry, file_bytes)?);
-        Ok(())
+    /// Begins `model.safetensors`, or the next piece of it: a file of `file_bytes` bytes.
+    ///
+    /// Pieces come in order. Without a manifest nobody knows how many there are, so they need one.
+    pub fn weights(&mut self, name: &str, file_bytes: u64) -> Result<(), LoadError> {
+        if self.manifest.as_ref().is_some_and(|manifest| manifest.file(name).is_none()) {
+            return Err(FormatError::NotListed(name.into()).into());
+        }
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            empty => {
+                let config = self.config.clone().ok_or(LoadError::Order("config.json"))?;
+                let files = match &self.manifest {
+                    Some(manifest) => manifest.weights().into_iter().cloned().map(WeightsFile::Listed).collect(),
+                    None if name != WEIGHTS => return Err(LoadError::Order("manifest.json")),
+                    None => vec![WeightsFile::Unlisted { name: name.into(), bytes: file_bytes }],
+                };
+                empty.insert(ModelStream::new(config, files))
+            }
+        };
+        Ok(stream.begin(name, file_bytes)?)
     }
 
-    /// Takes the next bytes of `model.safetensors`.
+    /// Takes the next bytes of the file that [`Loader::weights`] began.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
         let stream = self.stream.as_mut().ok_or(LoadError::Order("the size of model.safetensors"))?;
         Ok(stream.push(bytes)?)
+    }
+
+    fn take_manifest(&mut self, json: &[u8]) -> Result<(), LoadError> {
+        let others = self.config.is_some() || !self.files.is_empty() || self.stream.is_some();
+        if others || self.manifest.is_some() {
+            return Err(LoadError::LateManifest);
+        }
+        self.manifest = Some(Manifest::parse(json)?);
+        Ok(())
     }
 
     /// The model, after the last byte.

@@ -47,6 +47,8 @@ pub struct ChatFiles<'a> {
 pub struct Generation {
     /// Any of these ends a reply.
     pub eos_token_id: Vec<u32>,
+    /// Fills up rows of a batch; an engine with one conversation needs none.
+    pub pad_token_id: Option<u32>,
     /// Of the softmax.
     pub temperature: Option<f32>,
     /// Nucleus sampling's mass.
@@ -92,11 +94,13 @@ impl ChatFormat {
             serde_json::from_slice(files.tokenizer_config).map_err(|e| bad(CONFIG, e.to_string()))?;
         let generation: Generation =
             serde_json::from_slice(files.generation_config).map_err(|e| bad(GENERATION, e.to_string()))?;
-        if let Some(id) = generation.eos_token_id.iter().find(|&&id| id as usize >= vocab_size) {
-            return Err(bad(
-                GENERATION,
-                format!("eos_token_id has {id}, but the vocabulary ends at {}", vocab_size - 1),
-            ));
+        for (key, ids) in
+            [("eos_token_id", &generation.eos_token_id[..]), ("pad_token_id", generation.pad_token_id.as_slice())]
+        {
+            if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
+                let last = vocab_size - 1;
+                return Err(bad(GENERATION, format!("{key} has {id}, but the vocabulary ends at {last}")));
+            }
         }
         let mut special: Vec<String> = tokenizer
             .get_added_tokens_decoder()

@@ -5,16 +5,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::FormatError;
+use super::incoming::{self, WeightsFile};
 use super::manifest::{CHUNK_BYTES, Manifest};
+use super::pieces::{self, WEIGHTS, is_weights};
 use super::stream::ModelStream;
 use crate::config::Config;
 use crate::model::Model;
 
-/// The weights, whole.
-const WEIGHTS: &str = "model.safetensors";
-
-/// Pieces that the weights may lie in: two digits number them.
-const MAX_PIECES: u32 = 100;
+/// The one file that a manifest does not list: itself.
+const MANIFEST: &str = "manifest.json";
 
 /// A file of a model directory, read whole and checked against the manifest where there is one.
 #[derive(Debug)]
@@ -36,8 +35,8 @@ impl ModelFile {
         }
         let mut bytes = Vec::new();
         file.take(limit).read_to_end(&mut bytes).map_err(|e| io(&path, e))?;
-        if let Some(entry) = manifest(directory)?.as_ref().and_then(|m| m.file(name)) {
-            entry.verify(&bytes)?;
+        if let Some(manifest) = manifest(directory)?.filter(|_| name != MANIFEST) {
+            manifest.file(name).ok_or_else(|| FormatError::NotListed(name.into()))?.verify(&bytes)?;
         }
         Ok(Self { path, bytes })
     }
@@ -45,35 +44,27 @@ impl ModelFile {
 
 /// Loads a model directory. Where it has a `manifest.json`, every byte is checked against it.
 ///
-/// `progress` gets (bytes read, bytes in all) of `model.safetensors`, which may lie there in pieces.
+/// `progress` gets (bytes read, bytes in all) of the weights, which may lie there in pieces.
 pub fn open(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Model, FormatError> {
     let config = Config::parse(&ModelFile::read(directory, "config.json", 1 << 20)?.bytes)?;
-    let manifest = manifest(directory)?;
-    let entry = |name: &str| manifest.as_ref().and_then(|m| m.file(name));
-    let pieces = weights_files(directory)?;
-    let mut size = 0;
-    for name in &pieces {
-        let (_, bytes) = open_file(&directory.join(name))?;
-        entry(name).map_or(Ok(()), |entry| entry.verify_size(bytes))?;
-        size += bytes;
-    }
-    // Chunks are checked here, each against its piece's entry.
-    let mut stream = ModelStream::new(config, None, size)?;
-    let mut chunk = Vec::with_capacity(CHUNK_BYTES as usize);
+    let files = weights(directory)?;
+    let total = incoming::total(&files);
+    let mut stream = ModelStream::new(config, files.clone());
+    let mut part = Vec::with_capacity(CHUNK_BYTES as usize);
     let mut read = 0;
-    for name in &pieces {
-        let path = directory.join(name);
-        let (mut file, _) = open_file(&path)?;
-        for index in 0.. {
-            chunk.clear();
-            (&mut file).take(CHUNK_BYTES).read_to_end(&mut chunk).map_err(|e| io(&path, e))?;
-            if chunk.is_empty() {
+    for file in &files {
+        let path = directory.join(file.name());
+        let (mut contents, size) = open_file(&path)?;
+        stream.begin(file.name(), size)?;
+        loop {
+            part.clear();
+            (&mut contents).take(CHUNK_BYTES).read_to_end(&mut part).map_err(|e| io(&path, e))?;
+            if part.is_empty() {
                 break;
             }
-            entry(name).map_or(Ok(()), |entry| entry.verify_chunk(index, &chunk))?;
-            stream.push(&chunk)?;
-            read += chunk.len() as u64;
-            progress(read, size);
+            stream.push(&part)?;
+            read += part.len() as u64;
+            progress(read, total);
         }
     }
     stream.finish()
@@ -81,24 +72,40 @@ pub fn open(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Mode
 
 /// The names of the files that hold a directory's weights, in order: `model.safetensors`, or its pieces `.00`, `.01`, …
 pub fn weights_files(directory: &Path) -> Result<Vec<String>, FormatError> {
-    let piece = |number| format!("{WEIGHTS}.{number:02}");
-    let there = |name: &str| directory.join(name).exists();
-    let last = (0..MAX_PIECES).rev().find(|&number| there(&piece(number)));
-    let Some(last) = last else {
-        return Ok(vec![WEIGHTS.into()]);
-    };
-    if there(WEIGHTS) {
-        return Err(FormatError::Pieces(format!("{WEIGHTS} lies beside {}; remove what is old", piece(last))));
+    let entries = fs::read_dir(directory).map_err(|e| io(directory, e))?;
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    let mut names = names.collect::<Result<Vec<_>, _>>().map_err(|e| io(directory, e))?;
+    names.retain(|name| is_weights(name));
+    names.sort_unstable();
+    pieces::check_names(names.iter().map(String::as_str)).map_err(FormatError::Pieces)?;
+    // Whoever opens it says that it is not there.
+    Ok(if names.is_empty() { vec![WEIGHTS.into()] } else { names })
+}
+
+/// The files that hold a directory's weights: those that its manifest lists, where it has one, and no others.
+fn weights(directory: &Path) -> Result<Vec<WeightsFile>, FormatError> {
+    let (manifest, names) = (manifest(directory)?, weights_files(directory)?);
+    let listed = manifest.as_ref().map(Manifest::weights).unwrap_or_default();
+    if let Some(missing) = listed.iter().find(|entry| !names.contains(&entry.path)) {
+        return Err(FormatError::Pieces(format!("{} is missing; fetch the model again", missing.path)));
     }
-    let pieces: Vec<String> = (0..=last).map(piece).collect();
-    match pieces.iter().find(|name| !there(name)) {
-        Some(missing) => Err(FormatError::Pieces(format!("{missing} is missing; fetch the model again"))),
-        None => Ok(pieces),
+    let mut files = Vec::new();
+    for name in names {
+        let (_, bytes) = open_file(&directory.join(&name))?;
+        let Some(manifest) = &manifest else {
+            files.push(WeightsFile::Unlisted { name, bytes });
+            continue;
+        };
+        let entry = manifest.file(&name).ok_or(FormatError::NotListed(name))?;
+        entry.verify_size(bytes)?;
+        files.push(WeightsFile::Listed(entry.clone()));
     }
+    pieces::check_sizes(files.iter().map(|file| (file.name(), file.bytes()))).map_err(FormatError::Pieces)?;
+    Ok(files)
 }
 
 fn manifest(directory: &Path) -> Result<Option<Manifest>, FormatError> {
-    let path = directory.join("manifest.json");
+    let path = directory.join(MANIFEST);
     match fs::read(&path) {
         Ok(json) => Manifest::parse(&json).map(Some),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),

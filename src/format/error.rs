@@ -71,6 +71,27 @@ pub enum FormatError {
     /// The pieces of the weights are not those of one file.
     #[error("the weights are in pieces, but {0}")]
     Pieces(String),
+    /// A file of the weights that is not the one that comes next.
+    #[error("{found} came, but {expected} is next")]
+    Order {
+        /// What came.
+        found: String,
+        /// What the manifest has next.
+        expected: String,
+    },
+    /// A file with more or fewer bytes than were announced.
+    #[error("{file}: {found} bytes came, expected {expected}; fetch the file again")]
+    Received {
+        /// The file.
+        file: String,
+        /// Bytes that came: all, or so many that it is clear that they are too many.
+        found: u64,
+        /// Bytes that were announced.
+        expected: u64,
+    },
+    /// A file that nothing vouches for.
+    #[error("{0}: manifest.json does not list this file; fetch the model again")]
+    NotListed(String),
     /// `manifest.json` breaks a rule.
     #[error("manifest.json: {0}")]
     Manifest(String),

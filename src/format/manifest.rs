@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::FormatError;
+use super::pieces;
 
 /// The size of every chunk but a file's last.
 pub const CHUNK_BYTES: u64 = 1 << 20;
@@ -71,6 +72,13 @@ impl Manifest {
         self.files.iter().find(|file| file.path == path)
     }
 
+    /// The files that hold the weights, in order: `model.safetensors`, or its pieces.
+    pub fn weights(&self) -> Vec<&FileEntry> {
+        let mut weights: Vec<_> = self.files.iter().filter(|file| pieces::is_weights(&file.path)).collect();
+        weights.sort_unstable_by_key(|file| &file.path);
+        weights
+    }
+
     fn check(&self) -> Result<(), String> {
         let head = (self.format.as_str(), self.format_version, self.chunk_bytes);
         if head != ("mar-manifest", 1, CHUNK_BYTES) {
@@ -97,15 +105,23 @@ impl Manifest {
                 return Err(format!("file {name} has the hash {hash:?}, expected 64 lower-case hexadecimal digits"));
             }
         }
-        Ok(())
+        let weights = self.weights();
+        if weights.is_empty() {
+            return Err(format!("lists neither {} nor pieces of it", pieces::WEIGHTS));
+        }
+        pieces::check_names(weights.iter().map(|file| file.path.as_str()))
+            .and_then(|()| pieces::check_sizes(weights.iter().map(|file| (file.path.as_str(), file.bytes))))
+            .map_err(|problem| format!("of the pieces of the weights, {problem}"))
     }
 }
 
 impl FileEntry {
-    /// Checks the size and the hash of a whole file.
+    /// Checks a whole file: its size, the hash of every chunk, and its own.
     pub fn verify(&self, contents: &[u8]) -> Result<(), FormatError> {
         self.verify_size(contents.len() as u64)?;
-        self.verify_part("the file".into(), contents, &self.sha256)
+        let mut chunks = contents.chunks(CHUNK_BYTES as usize).enumerate();
+        chunks.try_for_each(|(index, chunk)| self.verify_chunk(index, chunk))?;
+        self.verify_hash(&Sha256::digest(contents))
     }
 
     /// Checks a file's size.
@@ -120,13 +136,17 @@ impl FileEntry {
     pub fn verify_chunk(&self, index: usize, contents: &[u8]) -> Result<(), FormatError> {
         let part = format!("chunk {index}");
         match self.chunks.get(index) {
-            Some(expected) => self.verify_part(part, contents, expected),
+            Some(expected) => self.compare(part, sha256_hex(contents), expected),
             None => Err(FormatError::Manifest(format!("{} has no {part}", self.path))),
         }
     }
 
-    fn verify_part(&self, part: String, contents: &[u8], expected: &str) -> Result<(), FormatError> {
-        let found = sha256_hex(contents);
+    /// Checks the sha-256 of a whole file.
+    pub fn verify_hash(&self, digest: &[u8]) -> Result<(), FormatError> {
+        self.compare("the file".into(), hex(digest), &self.sha256)
+    }
+
+    fn compare(&self, part: String, found: String, expected: &str) -> Result<(), FormatError> {
         if found == expected {
             return Ok(());
         }
@@ -135,5 +155,9 @@ impl FileEntry {
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -6,18 +6,22 @@
 mod directory;
 mod error;
 mod header;
+mod incoming;
 mod layout;
 mod manifest;
 mod packed;
+mod pieces;
 mod reader;
 mod stream;
 mod writer;
 
 pub use directory::{ModelFile, open, weights_files};
 pub use error::FormatError;
+pub use incoming::WeightsFile;
 pub use layout::{Dtype, TensorSpec, tensors};
 pub use manifest::{CHUNK_BYTES, FileEntry, Manifest};
 pub use packed::field;
+pub use pieces::{WEIGHTS, is_weights, piece_name};
 pub use reader::{Tensor, WeightsReader};
 pub use stream::ModelStream;
 pub(crate) use writer::tensor_bytes;

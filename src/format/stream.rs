@@ -1,71 +1,65 @@
-//! A model from the stream of its weights, with every chunk checked against the manifest before it is used.
+//! A model from the stream of its weights, with every byte checked against the manifest before it is used.
+
+use std::collections::VecDeque;
 
 use super::error::FormatError;
-use super::manifest::{CHUNK_BYTES, FileEntry};
+use super::incoming::{self, Incoming, WeightsFile};
 use super::reader::WeightsReader;
 use crate::config::Config;
 use crate::model::{Model, ModelBuilder};
 
-/// Takes `model.safetensors` in pieces of any size.
+/// Takes the files that hold a model's weights, one after the other, each in parts of any size.
+///
+/// Beside the model so far it holds a tensor and a chunk of 1 MiB, however many files there are.
 #[derive(Debug)]
 pub struct ModelStream {
     reader: WeightsReader,
     builder: ModelBuilder,
-    /// What the manifest says of the file, where there is one.
-    entry: Option<FileEntry>,
-    /// The bytes of a chunk that is not whole yet; empty without `entry`.
-    chunk: Vec<u8>,
-    /// Chunks checked.
-    checked: usize,
+    /// What has not begun.
+    files: VecDeque<WeightsFile>,
+    current: Option<Incoming>,
 }
 
 impl ModelStream {
-    /// For the weights of `config`, from a file of `file_bytes` bytes, which `entry` describes if it is given.
-    pub fn new(config: Config, entry: Option<FileEntry>, file_bytes: u64) -> Result<Self, FormatError> {
-        if let Some(entry) = &entry {
-            entry.verify_size(file_bytes)?;
-        }
-        let reader = WeightsReader::new(&config, file_bytes);
-        Ok(Self { reader, builder: ModelBuilder::new(config), entry, chunk: Vec::new(), checked: 0 })
+    /// For the weights of `config`, which lie in `files`, in this order.
+    pub fn new(config: Config, files: Vec<WeightsFile>) -> Self {
+        let reader = WeightsReader::new(&config, incoming::total(&files));
+        Self { reader, builder: ModelBuilder::new(config), files: files.into(), current: None }
     }
 
-    /// Takes the next bytes.
-    pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), FormatError> {
-        if self.entry.is_none() {
-            return self.read(bytes);
+    /// Begins the next file, which must be called `name` and have `bytes` bytes.
+    pub fn begin(&mut self, name: &str, bytes: u64) -> Result<(), FormatError> {
+        self.end()?;
+        let order = |next: &str| FormatError::Order { found: name.into(), expected: next.into() };
+        match self.files.front() {
+            None => return Err(order("the end of the weights")),
+            Some(next) if next.name() != name => return Err(order(next.name())),
+            Some(WeightsFile::Listed(entry)) => entry.verify_size(bytes)?,
+            Some(WeightsFile::Unlisted { .. }) => {}
         }
-        while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES as usize - self.chunk.len()));
-            self.chunk.extend_from_slice(now);
-            bytes = later;
-            if self.chunk.len() == CHUNK_BYTES as usize {
-                self.take_chunk()?;
-            }
-        }
+        self.current = self.files.pop_front().map(Incoming::new);
         Ok(())
     }
 
-    /// The model, once the last byte is there.
+    /// Takes the next bytes of the file that has begun.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
+        let Some(current) = &mut self.current else {
+            let next = self.files.front().map_or("the end of the weights", WeightsFile::name);
+            return Err(FormatError::Order { found: "a part of no file".into(), expected: next.into() });
+        };
+        current.push(bytes, |checked| self.reader.push(checked, |spec, tensor| self.builder.insert(&spec.name, tensor)))
+    }
+
+    /// The model, once the last byte of the last file is there.
     pub fn finish(mut self) -> Result<Model, FormatError> {
-        if !self.chunk.is_empty() {
-            self.take_chunk()?;
+        self.end()?;
+        if let Some(missing) = self.files.front() {
+            return Err(FormatError::Pieces(format!("{} is missing; fetch it too", missing.name())));
         }
         self.builder.build(self.reader.finish()?)
     }
 
-    fn take_chunk(&mut self) -> Result<(), FormatError> {
-        let mut chunk = std::mem::take(&mut self.chunk);
-        if let Some(entry) = &self.entry {
-            entry.verify_chunk(self.checked, &chunk)?;
-        }
-        self.read(&chunk)?;
-        self.checked += 1;
-        chunk.clear();
-        self.chunk = chunk;
-        Ok(())
-    }
-
-    fn read(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
-        self.reader.push(bytes, |spec, tensor| self.builder.insert(&spec.name, tensor))
+    fn end(&mut self) -> Result<(), FormatError> {
+        self.current.take().map_or(Ok(()), Incoming::finish)
     }
 }

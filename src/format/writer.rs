@@ -6,14 +6,16 @@ use serde_json::json;
 
 use super::layout::{Dtype, tensors};
 use super::manifest::Manifest;
+use super::pieces;
 use crate::config::Site;
 use crate::model::Model;
 
-/// config.json, model.safetensors and manifest.json: (name, contents).
-pub fn files(model: &Model) -> Vec<(&'static str, Vec<u8>)> {
-    let mut files = vec![("config.json", model.config.to_json().into_bytes()), ("model.safetensors", weights(model))];
-    let manifest = Manifest::of(files.iter().map(|(name, bytes)| (*name, bytes.as_slice())));
-    files.push(("manifest.json", manifest.to_json().into_bytes()));
+/// config.json, the weights, in pieces where they are large, and manifest.json: (name, contents).
+pub fn files(model: &Model) -> Vec<(String, Vec<u8>)> {
+    let mut files = vec![("config.json".into(), model.config.to_json().into_bytes())];
+    files.extend(pieces::split(weights(model)));
+    let manifest = Manifest::of(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
+    files.push(("manifest.json".into(), manifest.to_json().into_bytes()));
     files
 }
 

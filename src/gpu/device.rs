@@ -185,7 +185,6 @@ impl Device {
         self.can_read(size)?;
         let (send, receive) = oneshot::channel();
         let mut guard = self.guard();
-        // All of it in one scope: a buffer that could not be had is a fault in whatever uses it, too.
         let staging = guard.run("what is read back", size, |device| {
             let staging = device.buffer(size, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
             let mut at = 0;
@@ -285,8 +284,9 @@ impl Guard {
         let validation: Verdict = Box::pin(validation.pop());
         let memory: Verdict = Box::pin(memory.pop());
         self.asked += bytes;
-        self.verdicts.push((what.into(), bytes, validation));
+        // Memory first: to use a buffer that could not be had is a fault as well, and says less.
         self.verdicts.push((what.into(), self.asked, memory));
+        self.verdicts.push((what.into(), bytes, validation));
         result
     }
 

@@ -177,6 +177,10 @@ impl GpuModelBuilder {
         let guard = std::mem::replace(&mut self.guard, self.device.guard());
         guard.finish().await?;
         let layers = (0..self.config.n_layers).map(|layer| self.layer(layer)).collect::<Result<_, _>>()?;
+        #[cfg_attr(
+            target_arch = "wasm32",
+            expect(clippy::arc_with_non_send_sync, reason = "natively it is both; a browser has no threads for it")
+        )]
         Ok(Arc::new(GpuModel {
             kernels,
             sha256,

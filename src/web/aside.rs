@@ -9,6 +9,7 @@ use super::dials::Watched;
 use super::listener::{Event, Listener};
 use super::spikes::{Membrane, Spikes, show};
 use super::to_js;
+use crate::config::Site;
 use crate::energy::LedgerSummary;
 use crate::session::{Session, SessionError};
 
@@ -23,8 +24,9 @@ struct Loss {
 /// `Replay` of `types.ts`.
 #[derive(Deserialize)]
 pub(super) struct Replay {
-    #[serde(flatten)]
-    what: Watched,
+    layer: usize,
+    site: Site,
+    neuron: Option<usize>,
     /// The first token; the last one where nothing is said.
     first: Option<usize>,
     /// How many from there; one where nothing is said.
@@ -48,15 +50,16 @@ pub(super) async fn loss(session: &mut Session, tokens: &[u32], listener: &Liste
 
 /// The spikes of tokens that are past.
 pub(super) async fn replay(session: &mut Session, replay: Replay, listener: &Listener) -> Result<JsValue, JsError> {
-    replay.what.check(session.engine().config())?;
+    let what = Watched { layer: replay.layer, site: replay.site, neuron: replay.neuron };
+    what.check(session.engine().config())?;
     let tokens = session.tokens().len();
     let first = replay.first.or(tokens.checked_sub(1)).ok_or(SessionError::Empty)?;
     let end = first.saturating_add(replay.count.unwrap_or(1));
-    let watch = replay.what.watch();
+    let watch = what.watch();
     let records = session.replay(first..end, &watch, async |done, total| tell(listener, done, total).await).await?;
     let mut replayed = Replayed { spikes: Vec::new(), membranes: Vec::new() };
     for record in &records {
-        let (spikes, membrane) = show(session, record, replay.what);
+        let (spikes, membrane) = show(session, record, what)?;
         replayed.spikes.push(spikes);
         replayed.membranes.extend(membrane);
     }

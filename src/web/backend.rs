@@ -1,14 +1,15 @@
 //! Every kind of hardware that an engine can run on is chosen here, and why is said.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
 use wasm_bindgen::JsError;
 
 use crate::cpu::{Cpu, Kernels};
+use crate::engine::Engine;
 use crate::gpu::{Device, Gpu, GpuError, GpuModel};
 use crate::model::Model;
-use crate::session::Session;
 
 /// `BackendChoice` of `types.ts`: what runs a model, and why.
 #[derive(Debug, Clone, Serialize)]
@@ -18,8 +19,15 @@ pub(super) struct BackendChoice {
     pub(super) why: String,
 }
 
-/// A new session of `model` on what was asked for.
-pub(super) async fn choose(backend: &str, model: Model) -> Result<(Session, BackendChoice), JsError> {
+/// An engine, and why it is this one.
+type Chosen = (Engine, BackendChoice);
+
+/// An engine of `model` on what was asked for. In a box, so that its code is there once for all who choose.
+pub(super) fn choose(backend: &str, model: Model) -> Pin<Box<dyn Future<Output = Result<Chosen, JsError>> + '_>> {
+    Box::pin(choose_now(backend, model))
+}
+
+async fn choose_now(backend: &str, model: Model) -> Result<Chosen, JsError> {
     match backend {
         "cpu" => Ok(on_cpu(model, "the CPU was asked for".into())),
         "webgpu" => {
@@ -42,14 +50,14 @@ pub(super) async fn choose(backend: &str, model: Model) -> Result<(Session, Back
     }
 }
 
-fn on_cpu(model: Model, why: String) -> (Session, BackendChoice) {
+fn on_cpu(model: Model, why: String) -> Chosen {
     let cpu = Cpu::new(Arc::new(model), Kernels::best());
     let choice = BackendChoice { device: "cpu", name: format!("the CPU, {}", cpu.kernels()), why };
-    (Session::new(cpu), choice)
+    (cpu.into(), choice)
 }
 
-async fn on_gpu(device: &Device, model: &Model, why: &str) -> Result<(Session, BackendChoice), GpuError> {
+async fn on_gpu(device: &Device, model: &Model, why: &str) -> Result<Chosen, GpuError> {
     let gpu = Gpu::new(GpuModel::upload(device, model).await?).await?;
     let choice = BackendChoice { device: "webgpu", name: format!("the GPU, {}", device.name()), why: why.into() };
-    Ok((Session::new(gpu), choice))
+    Ok((gpu.into(), choice))
 }

@@ -6,9 +6,9 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
-use super::backend::BackendChoice;
 use super::dials::Dials;
 use super::listener::{Event, Listener};
+use super::rescue::Rescue;
 use super::spikes::show;
 use super::to_js;
 use super::token::{Energy, TokenEvent};
@@ -58,7 +58,8 @@ struct Ledgers {
 pub(super) struct About<'a> {
     pub format: &'a ChatFormat,
     pub dials: &'a Dials,
-    pub choice: &'a BackendChoice,
+    pub rescue: Rescue<'a>,
+    pub listener: &'a Listener,
 }
 
 /// Bytes of a page of WebAssembly's memory.
@@ -67,10 +68,9 @@ const PAGE: usize = 65_536;
 /// Takes a chat through the session and replies to it.
 pub(super) async fn run(
     session: &mut Session,
-    about: About<'_>,
+    mut about: About<'_>,
     messages: &[Message],
     options: &ReplyOptions,
-    listener: &Listener,
 ) -> Result<JsValue, JsError> {
     options.sampling.check()?;
     let prompt = about.format.encode(messages, true)?;
@@ -80,17 +80,19 @@ pub(super) async fn run(
     // A long prompt's spikes would fill the memory; who wants to see them replays a part of it.
     session.watch(Watch::default());
     about.dials.apply(session);
-    if !prefill(session, &prompt, &mut before, listener).await? {
+    if !prefill(session, &mut about, &prompt, &mut before).await? {
         stream.cancel();
     }
     let prefilled = Instant::now();
-    let first = decode(session, &about, &mut stream, &mut during, listener).await?;
+    let first = decode(session, &mut about, &mut stream, &mut during).await?;
     let decoding = prefilled.elapsed().as_secs_f64();
-    let Reply { text, tokens, finish_reason } = stream.finish(session).await?;
+    // If the session could not keep the reply's end, the next turn computes it again, or says why not.
+    let Reply { text, tokens, finish_reason } = stream.finish(session).await.reply;
+    let choice = about.rescue.choice();
     to_js(&ChatReply {
         stats: Stats {
-            backend: about.choice.name.clone(),
-            why: about.choice.why.clone(),
+            backend: choice.name.clone(),
+            why: choice.why.clone(),
             prompt_tokens: prompt.len(),
             reused_tokens: prompt.len().saturating_sub(before.tokens as usize),
             reply_tokens: tokens.len(),
@@ -112,10 +114,9 @@ pub(super) async fn run(
 /// Decodes to the end, and tells of every token. Returns when the first one came.
 async fn decode(
     session: &mut Session,
-    about: &About<'_>,
+    about: &mut About<'_>,
     stream: &mut ReplyStream<'_>,
     during: &mut Ledger,
-    listener: &Listener,
 ) -> Result<Option<Instant>, JsError> {
     let config = session.engine().config().clone();
     let mut first = None;
@@ -123,20 +124,30 @@ async fn decode(
         let watched = about.dials.apply(session);
         session.watch(watched.map_or_else(Watch::default, |watched| watched.watch()));
         let (mut ledger, begun, before) = (session.ledger(), Instant::now(), stream.tokens().len());
-        let Some(text) = stream.step(session, &mut ledger).await? else { return Ok(first) };
+        let text = match stream.step(session, &mut ledger).await {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(first),
+            Err(error) => {
+                about.rescue.after(error, session, about.listener).await?;
+                continue;
+            }
+        };
         let seconds = begun.elapsed().as_secs_f64();
         let event = match stream.tokens().get(before) {
             Some(&token) => {
                 first.get_or_insert_with(Instant::now);
                 during.merge(&ledger);
-                let shown = session.take_records().first().zip(watched).map(|(record, w)| show(session, record, w));
-                let (spikes, membrane) = shown.map_or((None, None), |(spikes, membrane)| (Some(spikes), membrane));
+                let (mut spikes, mut membrane) = (None, None);
+                if let Some((record, watched)) = session.take_records().first().zip(watched) {
+                    let (seen, felt) = show(session, record, watched)?;
+                    (spikes, membrane) = (Some(seen), felt);
+                }
                 let place = (session.tokens().len() - 1, token);
                 Event::Token { token: TokenEvent::new(&config, &ledger, place, &text, seconds), spikes, membrane }
             }
             None => Event::Text { text: &text },
         };
-        if !listener.tell(&event).await? {
+        if !about.listener.tell(&event).await? {
             stream.cancel();
         }
     }
@@ -145,9 +156,9 @@ async fn decode(
 /// Prefills in pieces; `false` where the listener stopped it.
 async fn prefill(
     session: &mut Session,
+    about: &mut About<'_>,
     prompt: &[u32],
     ledger: &mut Ledger,
-    listener: &Listener,
 ) -> Result<bool, JsError> {
     loop {
         let mut pieces = 0;
@@ -159,10 +170,13 @@ async fn prefill(
             Ok(_) => true,
             // Not stopped but interrupted: what was computed is kept, and the next call goes on from there.
             Err(SessionError::Cancelled) => false,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                about.rescue.after(error, session, about.listener).await?;
+                continue;
+            }
         };
         let done = if whole { prompt.len() } else { session.tokens().len() };
-        if !listener.tell(&Event::Prefill { done, total: prompt.len() }).await? {
+        if !about.listener.tell(&Event::Prefill { done, total: prompt.len() }).await? {
             return Ok(false);
         }
         if whole {

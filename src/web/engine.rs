@@ -12,14 +12,17 @@ use super::backend::{BackendChoice, choose};
 use super::chat;
 use super::dials::Dials;
 use super::listener::Listener;
+use super::rescue::Rescue;
 use super::to_js;
 use crate::chat::{ChatFormat, Message};
 use crate::config::Site;
 use crate::cpu::Sampling;
 use crate::loader::{Loaded, Loader};
+use crate::model::Model;
 use crate::session::Session;
 
-/// Takes a model's files: `manifest.json` first, if there is one, then the small files, then the weights in pieces.
+/// Takes a model's files: `manifest.json` first, if there is one, then the small files, then the weights,
+/// whole or in pieces, each file in parts of any size.
 #[wasm_bindgen]
 #[derive(Debug, Default)]
 pub struct ModelLoader(Loader);
@@ -37,13 +40,13 @@ impl ModelLoader {
         Ok(self.0.file(name, bytes)?)
     }
 
-    /// Begins `model.safetensors`, whose size in bytes must be known.
-    pub fn weights(&mut self, file_bytes: f64) -> Result<(), JsError> {
+    /// Begins `model.safetensors`, or the next piece of it, whose size in bytes must be known.
+    pub fn weights(&mut self, name: &str, file_bytes: f64) -> Result<(), JsError> {
         // Beyond 2^53 a JavaScript number is not exact, and no file is that large.
-        Ok(self.0.weights(file_bytes as u64)?)
+        Ok(self.0.weights(name, file_bytes as u64)?)
     }
 
-    /// Takes the next bytes of `model.safetensors`.
+    /// Takes the next bytes of the file that has begun.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsError> {
         Ok(self.0.push(bytes)?)
     }
@@ -55,8 +58,15 @@ impl ModelLoader {
     ) -> Result<Engine, JsError> {
         let Loaded { model, chat } = self.0.finish()?;
         let dials = Dials::new(&model.config);
-        let (session, choice) = choose(&backend, model).await?;
-        Ok(Engine { session, format: chat, choice, dials })
+        let (engine, choice) = choose(&backend, model).await?;
+        Ok(Engine { session: Session::new(engine), format: chat, choice, dials })
+    }
+}
+
+impl ModelLoader {
+    /// The network alone, after the last byte.
+    pub(super) fn model(self) -> Result<Model, JsError> {
+        Ok(self.0.finish()?.model)
     }
 }
 
@@ -137,20 +147,23 @@ impl Engine {
         self.dials.clone()
     }
 
-    /// Replies to a chat. What an earlier chat has in common with this one is not computed again.
+    /// Replies to a chat. What an earlier chat has in common with this one is not computed again. Where the GPU is lost, `spare`
+    /// is asked for the model, and the reply goes on with another engine.
     #[wasm_bindgen(unchecked_return_type = "Reply")]
     pub async fn chat(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "Message[]")] messages: JsValue,
         #[wasm_bindgen(unchecked_param_type = "ChatOptions")] options: JsValue,
         #[wasm_bindgen(unchecked_param_type = "Listener")] listener: Function,
+        #[wasm_bindgen(unchecked_param_type = "() => Promise<ModelLoader>")] spare: Function,
     ) -> Result<JsValue, JsError> {
         let format = chats(&self.format)?;
         let messages: Vec<Message> = serde_wasm_bindgen::from_value(messages)?;
         let options: super::options::ChatOptions = serde_wasm_bindgen::from_value(options)?;
         let options = options.fill(&format.generation);
-        let about = chat::About { format, dials: &self.dials, choice: &self.choice };
-        chat::run(&mut self.session, about, &messages, &options, &Listener(listener)).await
+        let rescue = Rescue::new(&spare, &mut self.choice);
+        let about = chat::About { format, dials: &self.dials, rescue, listener: &Listener(listener) };
+        chat::run(&mut self.session, about, &messages, &options).await
     }
 
     /// Takes tokens of the conversation through the network once more, under the controls of now, and shows what is asked for.

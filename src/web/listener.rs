@@ -5,6 +5,7 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
+use super::backend::BackendChoice;
 use super::spikes::{Membrane, Spikes};
 use super::to_js;
 use super::token::TokenEvent;
@@ -25,6 +26,8 @@ pub(super) enum Event<'a> {
     },
     /// Text that was held back, after the last token.
     Text { text: &'a str },
+    /// Another engine has taken over, because `why`.
+    Moved { backend: &'a BackendChoice, why: &'a str },
     /// Tokens of other work are done.
     Work { done: usize, total: usize },
 }

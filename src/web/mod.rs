@@ -10,6 +10,7 @@ mod dials;
 mod engine;
 mod listener;
 mod options;
+mod rescue;
 mod spikes;
 mod token;
 

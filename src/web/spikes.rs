@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::dials::Watched;
 use crate::config::Site;
-use crate::probe::Record;
+use crate::probe::{ProbeError, Record};
 use crate::session::Session;
 
 /// `Spikes` of `types.ts`.
@@ -36,24 +36,26 @@ pub(super) struct Membrane {
 }
 
 /// What a record of one token shows, under the session's controls.
-pub(super) fn show(session: &mut Session, record: &Record, watched: Watched) -> (Spikes, Option<Membrane>) {
+pub(super) fn show(
+    session: &mut Session,
+    record: &Record,
+    watched: Watched,
+) -> Result<(Spikes, Option<Membrane>), ProbeError> {
     let (layer, site, position) = (record.layer, record.site, record.position);
     let engine = session.engine();
     let behaviour = engine.controls().clone().neuron(engine.config(), site);
-    let inv_threshold = engine.inv_threshold(layer, site);
-    let (neurons, packed) = (inv_threshold.len(), record.trains(0, behaviour, inv_threshold));
+    let inv_threshold = engine.inv_threshold(layer, site)?;
+    let (neurons, packed) = (inv_threshold.len(), record.trains(0, behaviour, inv_threshold)?);
     let steps = packed.steps;
-    let trains: Vec<i8> =
-        (0..neurons).flat_map(|j| (0..steps).map(move |t| (j, t))).map(|(j, t)| packed.spike(j, t) as i8).collect();
-    let membrane = watched.neuron.filter(|&neuron| neuron < neurons).map(|neuron| {
-        let threshold = behaviour.threshold_scale / inv_threshold[neuron];
-        let (h, spikes): (Vec<f32>, Vec<i8>) =
-            record.trace(0, neuron, behaviour, inv_threshold).map(|(h, spike)| (h * threshold, spike as i8)).unzip();
-        // One that would have fired and did not was muted.
-        let muted = record.counts[neuron] == 0 && spikes.iter().any(|&spike| spike != 0);
-        let spikes = if muted { vec![0; steps] } else { spikes };
-        let (h, spikes) = (Float32Array::from(&h[..]), Int8Array::from(&spikes[..]));
-        Membrane { position, layer, site, neuron, threshold, muted, h, spikes }
-    });
-    (Spikes { position, layer, site, steps, neurons, trains: Int8Array::from(&trains[..]) }, membrane)
+    let places = (0..neurons).flat_map(|neuron| (0..steps).map(move |step| (neuron, step)));
+    let trains: Vec<i8> = places.map(|(neuron, step)| packed.spike(neuron, step).unwrap_or(0) as i8).collect();
+    let spikes = Spikes { position, layer, site, steps, neurons, trains: Int8Array::from(&trains[..]) };
+    let Some(neuron) = watched.neuron else { return Ok((spikes, None)) };
+    let trace: Vec<(f32, i32)> = record.trace(0, neuron, behaviour, inv_threshold)?.collect();
+    let threshold = behaviour.threshold_scale / inv_threshold[neuron];
+    // One whose membrane came to the threshold and that did not fire was muted.
+    let muted = record.counts[neuron] == 0 && trace.iter().any(|(h, _)| h.abs() >= 1.0);
+    let (h, s): (Vec<f32>, Vec<i8>) = trace.iter().map(|&(h, spike)| (h * threshold, spike as i8)).unzip();
+    let (h, s) = (Float32Array::from(&h[..]), Int8Array::from(&s[..]));
+    Ok((spikes, Some(Membrane { position, layer, site, neuron, threshold, muted, h, spikes: s })))
 }

@@ -21,6 +21,8 @@ export type EngineEvent =
   | { type: "token"; token: TokenEvent; spikes?: Spikes; membrane?: Membrane }
   /** Text that was held back, after the last token. */
   | { type: "text"; text: string }
+  /** Another engine has taken over from a GPU that was lost, as `why` says. */
+  | { type: "moved"; backend: BackendChoice; why: string }
   /** Tokens of a loss or a replay. */
   | { type: "work"; done: number; total: number };
 

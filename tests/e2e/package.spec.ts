@@ -96,6 +96,42 @@ for (const [how, broken] of [
   });
 }
 
+test("a GPU that is lost in the middle of a reply is replaced, and the reply goes on", async ({ page }) => {
+  // The device is kept where a test can destroy it.
+  page.on("worker", (worker) => {
+    const keep = (): void => {
+      const { GPUAdapter } = globalThis as unknown as {
+        GPUAdapter: { prototype: { requestDevice(): Promise<object> } };
+      };
+      const { requestDevice } = GPUAdapter.prototype;
+      GPUAdapter.prototype.requestDevice = async function (...options) {
+        const device = await requestDevice.apply(this, options);
+        return Object.assign(globalThis, { device }).device;
+      };
+    };
+    worker.evaluate(keep).catch(() => {});
+  });
+  await openMar(page, "webgpu");
+  await page.evaluate(() => {
+    const troubles: string[] = [];
+    Object.assign(window, { troubles });
+    window.mar.on("trouble", (sentence) => troubles.push(sentence));
+    window.mar.on("token", ({ position }) => Object.assign(window, { position }));
+  });
+  const reply = page.evaluate((ask) => window.mar.generate([ask], { temperature: 0, max_tokens: 60 }), STORY);
+  await page.waitForFunction(() => "position" in window);
+  await page.workers()[0]?.evaluate(() => (globalThis as unknown as { device: { destroy(): void } }).device.destroy());
+  const native = generate(STORY.content, 60);
+  expect((await reply).tokens).toEqual(native.tokens);
+  const { troubles, backend } = await page.evaluate(() => ({
+    troubles: (window as unknown as { troubles: string[] }).troubles,
+    backend: window.mar.backend,
+  }));
+  expect(troubles).toEqual([expect.stringMatching(/^the GPU was lost \(.*\); the reply goes on, on the CPU/)]);
+  expect(backend.device).toBe("cpu");
+  expect(backend.why).toContain("the GPU was lost");
+});
+
 test("a load can be broken off, and one that fails says why", async ({ page }) => {
   await openMar(page, "cpu");
   const outcome = await page.evaluate(async () => {

@@ -22,6 +22,22 @@ pub fn directory(name: &str) -> PathBuf {
     root.join(if name.starts_with("tiny-") { "tests/golden/models" } else { "models" }).join(name)
 }
 
+/// A file of a model.
+pub fn read_file(name: &str, file: &str) -> Vec<u8> {
+    std::fs::read(directory(name).join(file)).expect("a file of a model")
+}
+
+/// Weights in pieces: first those of these sizes, then what is left. (name, contents).
+pub fn cut(mut weights: Vec<u8>, sizes: &[usize]) -> Vec<(String, Vec<u8>)> {
+    let mut pieces = Vec::new();
+    for &size in sizes {
+        let later = weights.split_off(size);
+        pieces.push((format::piece_name(pieces.len()), std::mem::replace(&mut weights, later)));
+    }
+    pieces.push((format::piece_name(pieces.len()), weights));
+    pieces
+}
+
 /// A model, loaded.
 pub fn model(name: &str) -> Arc<Model> {
     Arc::new(format::open(&directory(name), |_, _| {}).expect("a good model"))

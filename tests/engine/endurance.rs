@@ -105,7 +105,7 @@ fn a_load_can_be_broken_off_and_begun_again() {
         for file in ["manifest.json", "config.json"] {
             loader.file(file, read(file)).expect("a good file");
         }
-        loader.weights(weights.len() as u64).expect("the right size");
+        loader.weights("model.safetensors", weights.len() as u64).expect("the right size");
         loader
     };
     for cut in [0, 1, 8, 5000, weights.len() / 2, weights.len() - 1] {
@@ -120,7 +120,7 @@ fn a_load_can_be_broken_off_and_begun_again() {
     // The same loader can begin its weights anew, as after a broken connection.
     let mut loader = begin();
     loader.push(&weights[..weights.len() / 2]).expect("good so far");
-    loader.weights(weights.len() as u64).expect("the right size");
+    loader.weights("model.safetensors", weights.len() as u64).expect("the right size");
     weights.chunks(100_000).for_each(|piece| loader.push(piece).expect("good"));
     assert_eq!(loader.finish().expect("a whole model").model, *model("mar-smalltalk"));
 }

@@ -6,6 +6,7 @@ mod energy;
 mod golden;
 mod gpu;
 mod loader;
+mod pieces;
 mod probe;
 mod recovery;
 mod robustness;

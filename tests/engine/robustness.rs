@@ -3,18 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{directory, model};
+use crate::common::{directory, model, read_file};
 use mar::config::Config;
 use mar::cpu::{Cpu, Kernels, Logits};
-use mar::format::{self, FormatError, Manifest, WeightsReader};
+use mar::format::{self, FormatError, Manifest, WEIGHTS, WeightsReader};
 use mar::model::{ModelBuilder, State, StateError};
 use proptest::prelude::*;
 
 const NAMES: [&str; 3] = ["tiny-odd", "tiny-leaky", "tiny-window"];
 
 fn files(name: &str) -> (Vec<u8>, Vec<u8>) {
-    let read = |file| fs::read(directory(name).join(file)).expect("a file of a test model");
-    (read("config.json"), read("model.safetensors"))
+    (read_file(name, "config.json"), read_file(name, WEIGHTS))
 }
 
 /// What a loader does with bytes from anywhere, in pieces of `piece` bytes.
@@ -263,47 +262,4 @@ fn change(path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(path).expect("a file");
     edit(&mut bytes);
     fs::write(path, bytes).expect("a file");
-}
-
-/// A copy of a tiny model whose weights lie in pieces, the first three of `piece` bytes.
-fn in_pieces(name: &str, folder: &Path, piece: usize) {
-    fs::create_dir_all(folder).expect("a folder");
-    let (config, weights) = files(name);
-    let cut = |i: usize| &weights[i * piece..if i == 3 { weights.len() } else { (i + 1) * piece }];
-    let pieces: Vec<(String, &[u8])> = (0..4).map(|i| (format!("model.safetensors.{i:02}"), cut(i))).collect();
-    let listed = pieces.iter().map(|(name, bytes)| (name.as_str(), *bytes));
-    let manifest = Manifest::of(listed.chain([("config.json", config.as_slice())]));
-    for (name, bytes) in &pieces {
-        fs::write(folder.join(name), bytes).expect("a piece");
-    }
-    fs::write(folder.join("config.json"), &config).expect("a config");
-    fs::write(folder.join("manifest.json"), manifest.to_json()).expect("a manifest");
-}
-
-#[test]
-fn weights_in_pieces_are_one_model() {
-    let folder = std::env::temp_dir().join(format!("mar-pieces-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    in_pieces("tiny-window", &folder, 4096);
-    let mut seen = (0, 0);
-    let whole = format::open(&folder, |read, size| seen = (read, size)).expect("a good model");
-    assert_eq!(whole, *model("tiny-window"));
-    let size = files("tiny-window").1.len() as u64;
-    assert_eq!(seen, (size, size));
-
-    let piece = |number| folder.join(format!("model.safetensors.{number:02}"));
-    let refused = || format::open(&folder, |_, _| {}).expect_err("refused").to_string();
-    let second = fs::read(piece(1)).expect("a piece");
-    let mut damaged = second.clone();
-    damaged[7] ^= 1;
-    fs::write(piece(1), damaged).expect("a piece");
-    assert!(refused().starts_with("model.safetensors.01: chunk 0 has sha-256"), "{}", refused());
-    fs::write(piece(1), &second[1..]).expect("a piece");
-    assert!(refused().contains("model.safetensors.01: 4095 bytes, but manifest.json says 4096"), "{}", refused());
-    fs::remove_file(piece(1)).expect("removed");
-    assert!(refused().contains("model.safetensors.01 is missing"), "{}", refused());
-    fs::write(piece(1), second).expect("a piece");
-    fs::write(folder.join("model.safetensors"), b"old").expect("a file");
-    assert!(refused().contains("model.safetensors lies beside model.safetensors.03"), "{}", refused());
-    let _ = fs::remove_dir_all(&folder);
 }

@@ -18,9 +18,26 @@ pub fn rust() -> Result<()> {
     step("cargo clippy", || {
         run(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     })?;
+    wasm()?;
     step("cargo doc", || {
         let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })
+}
+
+/// clippy on the engine's library as the browser gets it, where a toolchain for WebAssembly and its clippy are there: parts
+/// of the library are compiled for no other target.
+fn wasm() -> Result<()> {
+    let Some(toolchain) = setup::wasm::find() else {
+        println!("== no clippy for WebAssembly: there is no toolchain for it; run: cargo xtask setup");
+        return Ok(());
+    };
+    let Some(mut clippy) = toolchain.clippy() else {
+        println!("== no clippy for WebAssembly: install it (Debian: apt-get install rust-web-clippy)");
+        return Ok(());
+    };
+    step("cargo clippy for WebAssembly", || {
+        run(clippy.args(["--quiet", "--package", "mar", "--lib", "--", "-D", "warnings"]))
     })
 }
 

@@ -49,10 +49,12 @@ impl Inspect {
                 config.steps[site.index()]
             );
         }
+        let pieces = format::weights_files(&self.model)?;
         println!(
-            "weights: {} tensors, {} bytes; embedding {}",
+            "weights: {} tensors, {} bytes, in {}; embedding {}",
             specs.len(),
             specs.iter().map(|s| s.bytes()).sum::<u64>(),
+            if pieces[0] == format::WEIGHTS { "one file".into() } else { format!("{} pieces", pieces.len()) },
             config.embed_weights.name()
         );
         if self.tensors {
@@ -68,16 +70,18 @@ impl Inspect {
 
     fn verify(&self) -> Result<(), Failure> {
         let manifest = Manifest::parse(&ModelFile::read(&self.model, "manifest.json", 8 << 20)?.bytes)?;
-        let weights = format::weights_files(&self.model)?;
-        for file in manifest.files.iter().filter(|file| !weights.contains(&file.path)) {
+        let print = |name: &str, bytes: u64, hash: &str| println!("{name:<24} {bytes:>12} bytes  {hash}");
+        for file in manifest.files.iter().filter(|file| !format::is_weights(&file.path)) {
             ModelFile::read(&self.model, &file.path, file.bytes)?;
-            println!("{:<24} {:>12} bytes  {}", file.path, file.bytes, file.sha256);
+            print(&file.path, file.bytes, &file.sha256);
         }
         let model = format::open(&self.model, |_, _| {})?;
+        let weights = manifest.weights();
+        for piece in weights.iter().filter(|file| file.path != format::WEIGHTS) {
+            print(&piece.path, piece.bytes, &piece.sha256);
+        }
         let hash: String = model.sha256.iter().map(|b| format!("{b:02x}")).collect();
-        let listed = |name| manifest.file(name).ok_or_else(|| format!("manifest.json does not list {name}"));
-        let bytes = weights.iter().map(|name| listed(name).map(|file| file.bytes)).sum::<Result<u64, _>>()?;
-        println!("{:<24} {bytes:>12} bytes  {hash}", "model.safetensors");
+        print(format::WEIGHTS, weights.iter().map(|file| file.bytes).sum(), &hash);
         println!("every hash and every value is as it should be");
         Ok(())
     }

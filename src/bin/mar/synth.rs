@@ -37,11 +37,18 @@ pub fn config(name: &str) -> Result<Config, Failure> {
 }
 
 impl Synth {
-    /// Writes the directory.
+    /// Writes the directory, over a model that may lie there.
     pub fn run(&self) -> Result<(), Failure> {
-        let model = synth::model(config(&self.config)?, self.active, self.seed);
+        let files = format::files(&synth::model(config(&self.config)?, self.active, self.seed));
         fs::create_dir_all(&self.out)?;
-        for (name, bytes) in format::files(&model) {
+        for entry in fs::read_dir(&self.out)? {
+            let entry = entry?;
+            // Another model may have lain here in more pieces, or in none.
+            if format::is_weights(&entry.file_name().to_string_lossy()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        for (name, bytes) in files {
             let path = self.out.join(name);
             fs::write(&path, &bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
             eprintln!("{}: {} bytes", path.display(), bytes.len());

@@ -1,12 +1,24 @@
 // The engine's side: owns the WebAssembly, does one job at a time, and hears "stop" and the dials between two tokens.
 import init, { type Dials, type Engine, type EngineEvent, ModelLoader } from "../../pkg/mar";
 import wasmUrl from "../../pkg/mar_bg.wasm?url";
+import { adapterName, withName } from "./adapter";
 import { Breather } from "./breather";
 import { download } from "./download";
-import { type Dial, type FromEngine, type Job, type Jobs, memoryOf, type ToEngine } from "./messages";
+import {
+  type BackendChoice,
+  type Dial,
+  type FromEngine,
+  type Job,
+  type Jobs,
+  memoryOf,
+  type ToEngine,
+} from "./messages";
 
 let engine: Engine | undefined;
 let dials: Dials | undefined;
+/** Where the model came from. */
+let source = "";
+let adapter = "";
 let stopped = false;
 const breather = new Breather();
 const wasm = init({ module_or_path: wasmUrl });
@@ -17,8 +29,13 @@ function post(message: FromEngine): void {
   postMessage(message, { transfer: memoryOf(message) });
 }
 
+function named(choice: BackendChoice): BackendChoice {
+  return { ...choice, name: withName(choice.name, adapter), why: withName(choice.why, adapter) };
+}
+
 async function listen(event: EngineEvent): Promise<boolean> {
-  if (event.type !== "work") post({ type: "event", event });
+  if (event.type === "moved") post({ type: "event", event: { ...event, backend: named(event.backend) } });
+  else if (event.type !== "work") post({ type: "event", event });
   await breather.breathe();
   return !stopped;
 }
@@ -28,18 +45,30 @@ function loaded(): Engine {
   return engine;
 }
 
+/** The model once more, and all of it: its engine has lost its GPU. */
+async function fetchModel(url: string): Promise<ModelLoader> {
+  const loader = new ModelLoader();
+  await download(url, loader, (progress) => post({ type: "progress", progress }));
+  return loader;
+}
+
 const jobs: { [J in Job]: (ask: Jobs[J]["ask"]) => Promise<Jobs[J]["answer"]> } = {
   load: async ({ url, backend }) => {
     engine?.free();
     dials?.free();
     engine = dials = undefined;
-    const loader = new ModelLoader();
-    await download(url, loader, (progress) => post({ type: "progress", progress }));
+    const loader = await fetchModel(url);
+    source = url;
+    adapter = await adapterName();
     engine = await loader.finish(backend);
     dials = engine.dials();
-    return { shape: engine.shape(), backend: engine.backend() };
+    return { shape: engine.shape(), backend: named(engine.backend()) };
   },
-  chat: ({ messages, options }) => loaded().chat(messages, options, listen),
+  chat: async ({ messages, options }) => {
+    const reply = await loaded().chat(messages, options, listen, () => fetchModel(source));
+    const { backend, why } = reply.stats;
+    return { ...reply, stats: { ...reply.stats, backend: withName(backend, adapter), why: withName(why, adapter) } };
+  },
   replay: (replay) => loaded().replay(replay, listen),
   loss: ({ text }) => loaded().loss(text, listen),
   save: async () => (await loaded().save()) as Uint8Array<ArrayBuffer>,

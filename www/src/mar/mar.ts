@@ -94,7 +94,7 @@ export class Mar {
     return this.#events.on(name, listener);
   }
 
-  /** Replies to a chat. What it shares with the conversation before is not computed again. */
+  /** Replies to a chat. What it shares with the conversation before is not computed again. `listener` gets text as it comes. */
   async generate(
     messages: Message[],
     options: ChatOptions = {},
@@ -205,7 +205,10 @@ export class Mar {
   }
 
   #hear(event: EngineEvent): void {
-    if (event.type === "prefill") {
+    if (event.type === "moved") {
+      this.#backend = event.backend;
+      this.#events.emit("trouble", `${event.why}; the reply goes on, on ${event.backend.name}`);
+    } else if (event.type === "prefill") {
       this.#events.emit("prefill", { done: event.done, total: event.total });
     } else if (event.type === "token") {
       this.#spikes = event.spikes;

@@ -24,6 +24,8 @@ export class Runner {
   #stopNext = false;
   #loaded = false;
   #closed = false;
+  /** Why the engine broke, until another has taken its place. */
+  #why: string | undefined;
 
   /** `onTrouble` gets a sentence when the engine broke and was started again. */
   constructor(url: string, backend: Backend, onTrouble: (sentence: string) => void) {
@@ -51,15 +53,22 @@ export class Runner {
       return await this.#queue(async () => {
         if (idle && this.#chats > 0) throw new DOMException("it gave way to a reply", "AbortError");
         await this.#mend();
-        this.#current = job;
-        const answer = this.#engine.run(job, ask, listeners);
-        if (job === "chat" && this.#stopNext) this.#engine.stop();
-        if (job === "chat") this.#stopNext = false;
-        return answer;
+        return await this.#begin(job, ask, listeners);
       });
     } finally {
-      this.#current = undefined;
       if (job === "chat") this.#chats -= 1;
+    }
+  }
+
+  async #begin<J extends Job>(job: J, ask: Jobs[J]["ask"], listeners: Listeners): Promise<Jobs[J]["answer"]> {
+    this.#current = job;
+    try {
+      const answer = this.#engine.run(job, ask, listeners);
+      if (job === "chat" && this.#stopNext) this.#engine.stop();
+      if (job === "chat") this.#stopNext = false;
+      return await answer;
+    } finally {
+      this.#current = undefined;
     }
   }
 
@@ -82,9 +91,11 @@ export class Runner {
   }
 
   #start(): EngineClient {
-    return new EngineClient(() => {
-      // What is queued mends it before it begins; if nothing is, this does.
-      if (this.#loaded && !this.#closed) this.#up = this.#queue(() => this.#mend()).catch(() => {});
+    return new EngineClient((why) => {
+      // One that breaks while it takes another's place would break again: then the next job tries.
+      const again = this.#why !== undefined;
+      this.#why ??= why;
+      if (this.#loaded && !this.#closed && !again) this.#up = this.#queue(() => this.#mend()).catch(() => {});
     });
   }
 
@@ -100,12 +111,14 @@ export class Runner {
 
   /** Starts a new engine where the old one has broken. The conversation is computed again with the next reply. */
   async #mend(): Promise<void> {
-    const why = this.#engine.broken;
+    const why = this.#why;
     if (why === undefined) return;
     if (this.#closed || !this.#loaded) throw new Error(why);
+    this.#engine.close();
     this.#engine = this.#start();
     await this.#load(this.#backend);
     for (const dial of this.#dials.values()) await this.#engine.turn(dial);
+    this.#why = undefined;
     this.#onTrouble(`${why}; it was started again, and what you do next works as before`);
   }
 }

@@ -239,7 +239,9 @@ export interface EnergyEstimate {
   arithmetic: number;
   with_memory: number;
   dense_twin: number;
+  dense_twin_with_memory: number;
   transformer: number;
+  transformer_with_memory: number;
 }
 
 /** What the last reply took, and the part of its prompt that was computed for it. */

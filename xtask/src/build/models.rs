@@ -1,7 +1,9 @@
 //! The models, and a list of them for the page.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -9,42 +11,59 @@ use serde_json::{Value, json};
 use crate::paths;
 use crate::run::relative;
 
-/// What a page needs to run a model.
-const FILES: [&str; 6] = [
-    "manifest.json",
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "model.safetensors",
-];
+/// Where the list of models is, and what it is called.
+const INDEX: &str = "index.json";
 
-/// Copies what differs of `models/` to `dist/models/`, and writes `dist/models/index.json`.
+/// Lists a model's other files.
+const MANIFEST: &str = "manifest.json";
+
+/// Makes `dist/models/` what `models/` is: the files that manifests list, and a list of the models.
 pub fn copy() -> Result<()> {
-    let (from, to) = (paths::root().join("models"), paths::dist().join("models"));
-    let mut directories = fs::read_dir(&from)
-        .context("cannot read models/")?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()?;
+    mirror(&paths::root().join("models"), &paths::dist().join("models"))
+}
+
+/// Copies what differs, removes what is no longer there, and writes the list: each model's name, and the bytes of its files.
+fn mirror(from: &Path, to: &Path) -> Result<()> {
+    let mut directories = entries(from)?;
     directories.retain(|path| path.join("config.json").exists());
     directories.sort();
-    let mut list = Vec::new();
+    let (mut list, mut keep) = (Vec::new(), HashSet::from([OsString::from(INDEX)]));
     for model in &directories {
-        let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let copy = to.join(&name);
-        fs::create_dir_all(&copy)?;
-        let mut bytes = 0;
-        for file in FILES {
-            bytes += copy_if_newer(&model.join(file), &copy.join(file))?;
-        }
-        list.push(json!({ "name": name, "bytes": bytes }));
+        let name = model.file_name().unwrap_or_default();
+        let bytes = mirror_model(model, &to.join(name))?;
+        list.push(json!({ "name": name.to_string_lossy(), "bytes": bytes }));
+        keep.insert(name.into());
     }
-    fs::write(to.join("index.json"), format!("{:#}\n", Value::from(list))).context("cannot write models/index.json")
+    fs::create_dir_all(to)?;
+    remove_others(to, &keep)?;
+    fs::write(to.join(INDEX), format!("{:#}\n", Value::from(list))).context("cannot write models/index.json")
+}
+
+/// Copies what differs of a model, and removes what its manifest does not list; returns the bytes of all its files.
+fn mirror_model(from: &Path, to: &Path) -> Result<u64> {
+    fs::create_dir_all(to)?;
+    let files = listed(&from.join(MANIFEST))?;
+    let mut bytes = 0;
+    for file in &files {
+        bytes += copy_if_newer(&from.join(file), &to.join(file))?;
+    }
+    remove_others(to, &files.iter().map(OsString::from).collect())?;
+    Ok(bytes)
+}
+
+/// The names of a model's files, the manifest's own among them.
+fn listed(manifest: &Path) -> Result<Vec<String>> {
+    let context = || format!("cannot read {}; export the model again", relative(manifest));
+    let json: Value = serde_json::from_slice(&fs::read(manifest).with_context(context)?).with_context(context)?;
+    let paths = json["files"].as_array().into_iter().flatten().map(|file| file["path"].as_str().map(str::to_owned));
+    let mut names = paths.collect::<Option<Vec<_>>>().with_context(context)?;
+    names.push(MANIFEST.into());
+    Ok(names)
 }
 
 /// Copies a file unless the copy has its size and is no older; returns the size.
 fn copy_if_newer(from: &Path, to: &Path) -> Result<u64> {
-    let context = || format!("cannot copy {}", from.display());
+    let context = || format!("cannot copy {}", relative(from));
     let source = fs::metadata(from).with_context(context)?;
     let newer = |copy: fs::Metadata| -> std::io::Result<bool> { Ok(source.modified()? > copy.modified()?) };
     let stale = match fs::metadata(to) {
@@ -56,4 +75,82 @@ fn copy_if_newer(from: &Path, to: &Path) -> Result<u64> {
         fs::copy(from, to).with_context(context)?;
     }
     Ok(source.len())
+}
+
+/// Removes everything in `folder` but what is named in `keep`.
+fn remove_others(folder: &Path, keep: &HashSet<OsString>) -> Result<()> {
+    for path in entries(folder)? {
+        if path.file_name().is_some_and(|name| keep.contains(name)) {
+            continue;
+        }
+        println!("   remove {}", relative(&path));
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.with_context(|| format!("cannot remove {}", relative(&path)))?;
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let context = || format!("cannot read {}", relative(folder));
+    let entries = fs::read_dir(folder).with_context(context)?;
+    entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().with_context(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model's folder with these files and their manifest.
+    fn write(folder: &Path, files: &[(&str, &str)]) {
+        fs::create_dir_all(folder).expect("a folder");
+        let listed: Vec<_> = files.iter().map(|(name, _)| json!({ "path": name })).collect();
+        fs::write(folder.join(MANIFEST), json!({ "files": listed }).to_string()).expect("a manifest");
+        files.iter().for_each(|(name, text)| fs::write(folder.join(name), text).expect("a file"));
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let name = |path: PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
+        let mut names: Vec<_> = entries(folder).expect("readable").into_iter().map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_copy_is_what_manifests_list_and_no_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (from, to) = (folder.path().join("models"), folder.path().join("dist/models"));
+        let model = from.join("one");
+        write(&model, &[("config.json", "{}"), ("model.safetensors", "0123456789")]);
+        write(&from.join("two"), &[("config.json", "{}")]);
+        fs::write(from.join("FORMAT.md"), "of no model").expect("a file");
+        mirror(&from, &to).expect("copied");
+        assert_eq!(names(&to), ["index.json", "one", "two"]);
+        assert_eq!(names(&to.join("one")), ["config.json", "manifest.json", "model.safetensors"]);
+
+        // The weights lie in pieces now, and something lies beside them that is not for the page.
+        fs::remove_file(model.join("model.safetensors")).expect("removed");
+        let (a, b) = ("model.safetensors.00", "model.safetensors.01");
+        write(&model, &[("config.json", "{}"), (a, "01234567"), (b, "89")]);
+        fs::write(model.join("notes.txt"), "secret").expect("a file");
+        fs::remove_dir_all(from.join("two")).expect("removed");
+        mirror(&from, &to).expect("copied");
+        assert_eq!(names(&to), ["index.json", "one"]);
+        assert_eq!(names(&to.join("one")), ["config.json", "manifest.json", a, b]);
+        let index: Value = serde_json::from_slice(&fs::read(to.join(INDEX)).expect("a list")).expect("JSON");
+        let manifest = fs::metadata(model.join(MANIFEST)).expect("a manifest").len();
+        assert_eq!(index, json!([{ "name": "one", "bytes": 12 + manifest }]));
+    }
+
+    #[test]
+    fn a_file_that_is_listed_must_be_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (from, to) = (folder.path().join("models"), folder.path().join("dist"));
+        write(&from.join("one"), &[("config.json", "{}"), ("model.safetensors.00", "0")]);
+        fs::remove_file(from.join("one/model.safetensors.00")).expect("removed");
+        let error = mirror(&from, &to).expect_err("refused").to_string();
+        assert!(error.starts_with("cannot copy ") && error.ends_with("model.safetensors.00"), "{error}");
+        fs::write(from.join("one").join(MANIFEST), "[").expect("a file");
+        let error = mirror(&from, &to).expect_err("refused").to_string();
+        assert!(error.contains("manifest.json; export the model again"), "{error}");
+    }
 }

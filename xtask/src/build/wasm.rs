@@ -26,10 +26,10 @@ pub fn pkg() -> PathBuf {
     paths::www().join("pkg")
 }
 
-/// Builds the engine, if its sources have changed.
+/// Builds the engine, if its sources or its compiler have changed.
 pub fn engine() -> Result<()> {
     let toolchain = setup::wasm::install()?;
-    let product = Product::new("engine", &INPUTS, &toolchain.to_string())?;
+    let product = Product::new("engine", &INPUTS, &stamp(toolchain)?)?;
     let output = pkg().join("mar_bg.wasm");
     if product.is_fresh(&[&output, &pkg().join("mar.js")]) {
         return Ok(());
@@ -57,4 +57,25 @@ pub fn engine() -> Result<()> {
         fs::rename(&smaller, &output).context("cannot replace the engine by the smaller one")
     })?;
     product.made()
+}
+
+/// What counts beside the sources: which toolchain, and which version of its compiler.
+fn stamp(toolchain: setup::wasm::Toolchain) -> Result<String> {
+    Ok(format!("{toolchain}\n{}", toolchain.version()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::output;
+
+    /// After an update of the compiler the engine is built anew.
+    #[test]
+    fn the_stamp_names_the_compiler() {
+        let toolchain = setup::wasm::Toolchain::Active;
+        let release = output(command("rustc").arg("--version")).expect("a compiler");
+        let number = release.split(' ').nth(1).expect("a version");
+        let stamp = stamp(toolchain).expect("a stamp");
+        assert!(stamp.starts_with(&toolchain.to_string()) && stamp.contains(&format!("release: {number}")), "{stamp}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Which Rust builds for WebAssembly.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +14,10 @@ use crate::run::{cargo, command, output, which};
 /// The target.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-19"];
+const DEBIAN_PACKAGES: [&str; 6] =
+    ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "rust-web-clippy", "lld-19"];
+
+const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
 
 /// A toolchain that can build for [`TARGET`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,23 +42,58 @@ impl Toolchain {
     pub fn cargo(self, subcommand: &str) -> Command {
         let mut cargo = match self {
             Toolchain::Active => cargo(&[subcommand]),
-            Toolchain::Debian => {
-                let mut cargo = command("/usr/bin/cargo");
-                cargo.args([subcommand, "-Z", "build-std=std,panic_abort"]);
-                cargo.envs([
-                    ("RUSTC", "/usr/bin/rustc"),
-                    ("RUSTDOC", "/usr/bin/rustdoc"),
-                    ("RUSTC_BOOTSTRAP", "1"),
-                    ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-19"),
-                ]);
-                // Set by rustup for the toolchain that runs xtask.
-                cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-                cargo
-            }
+            Toolchain::Debian => debian_command("/usr/bin/cargo", subcommand),
         };
-        cargo.args(["--target", TARGET, "--target-dir"]).arg(paths::root().join("target/wasm"));
+        into_own_folder(&mut cargo);
         cargo
     }
+
+    /// clippy of this toolchain; `None` where it is not there.
+    pub fn clippy(self) -> Option<Command> {
+        let mut clippy = match self {
+            Toolchain::Active => {
+                output(&mut cargo(&["clippy", "--version"]))?;
+                cargo(&["clippy"])
+            }
+            // Asked for by name, as /usr/bin/cargo would find rustup's first.
+            Toolchain::Debian if Path::new(DEBIAN_CLIPPY).exists() => debian_command(DEBIAN_CLIPPY, "clippy"),
+            Toolchain::Debian => return None,
+        };
+        into_own_folder(&mut clippy);
+        Some(clippy)
+    }
+
+    /// What its rustc says of itself: what is built by another one is stale.
+    pub fn version(self) -> Result<String> {
+        let rustc = match self {
+            Toolchain::Active => active_rustc(),
+            Toolchain::Debian => "/usr/bin/rustc".into(),
+        };
+        output(command(&rustc).arg("-vV")).with_context(|| format!("{} -vV does not run", rustc.display()))
+    }
+}
+
+/// A program of Debian's toolchain, which builds the standard library too.
+fn debian_command(program: &str, subcommand: &str) -> Command {
+    let mut command = command(program);
+    command.args([subcommand, "-Z", "build-std=std,panic_abort"]);
+    // rustup sets both for the toolchain that runs xtask.
+    command.env_remove("RUSTUP_TOOLCHAIN").env("CARGO", "/usr/bin/cargo");
+    command.envs([
+        ("RUSTC", "/usr/bin/rustc"),
+        ("RUSTDOC", "/usr/bin/rustdoc"),
+        ("RUSTC_BOOTSTRAP", "1"),
+        ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-19"),
+    ]);
+    command
+}
+
+fn into_own_folder(cargo: &mut Command) {
+    cargo.args(["--target", TARGET, "--target-dir"]).arg(paths::root().join("target/wasm"));
+}
+
+fn active_rustc() -> OsString {
+    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
 
 /// The toolchain to build with; installs one if there is none.
@@ -72,7 +111,8 @@ pub fn install() -> Result<Toolchain> {
     find().context("the packages are installed, but their compiler does not list wasm32-unknown-unknown")
 }
 
-fn find() -> Option<Toolchain> {
+/// A toolchain that is there already.
+pub fn find() -> Option<Toolchain> {
     if active() {
         return Some(Toolchain::Active);
     }
@@ -81,8 +121,8 @@ fn find() -> Option<Toolchain> {
 
 /// Whether the active toolchain has the target's standard library.
 fn active() -> bool {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    output(command(rustc).args(["--print", "target-libdir", "--target", TARGET])).is_some_and(|dir| has_std(dir.into()))
+    output(command(active_rustc()).args(["--print", "target-libdir", "--target", TARGET]))
+        .is_some_and(|dir| has_std(dir.into()))
 }
 
 fn has_std(directory: PathBuf) -> bool {
