@@ -35,7 +35,9 @@ export class Composer {
     });
     this.#stop.addEventListener("click", () => events.onStop());
     addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !this.#stop.hidden) events.onStop();
+      // In a dialog or a card, Escape closes that.
+      const inside = event.target instanceof Element && event.target.closest("dialog, [role=dialog], form.edit");
+      if (event.key === "Escape" && !inside && !this.#stop.hidden) events.onStop();
       const elsewhere = event.target === document.body || event.target instanceof HTMLOListElement;
       if (event.key !== "/" || event.ctrlKey || event.metaKey || !elsewhere) return;
       event.preventDefault();

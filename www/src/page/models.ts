@@ -73,7 +73,11 @@ export class ModelMenu {
       });
       // For scripts.
       Object.assign(window, { mar: engine });
-      engine.on("trouble", (trouble) => say(`${sentence(trouble)}.`, "trouble"));
+      engine.on("trouble", (trouble) => {
+        say(`${sentence(trouble)}.`, "trouble");
+        // Other hardware may have taken over.
+        tellBackend(engine);
+      });
       await engine.ready;
       if (loading.signal.aborted) {
         engine.dispose();
@@ -81,7 +85,7 @@ export class ModelMenu {
       }
       this.engine = engine;
       await this.#use(engine);
-      showBackend(`Runs on ${engine.backend.name}: ${engine.backend.why}.`);
+      tellBackend(engine);
       say(`${engine.shape.name} is ready.`);
     } catch (error) {
       if (loading.signal.aborted) return;
@@ -90,6 +94,10 @@ export class ModelMenu {
       if (this.#loading === loading) showProgress(undefined);
     }
   }
+}
+
+function tellBackend({ backend }: Mar): void {
+  showBackend(`Runs on ${backend.name}: ${backend.why}.`);
 }
 
 /** What this server offers. */
