@@ -52,8 +52,8 @@ export class Talk {
   chat: Conversation;
   #engine: Mar | undefined;
   #busy = false;
-  /** The conversation whose tokens the engine has seen. */
-  #inEngine: string | undefined;
+  /** The conversation whose tokens the engine has seen, and the turn it has seen last. */
+  #inEngine: { id: string; leaf: string } | undefined;
   readonly #parts: TalkParts;
   readonly #events: TalkEvents;
 
@@ -90,13 +90,13 @@ export class Talk {
   async regenerate(turn: Turn): Promise<void> {
     const question = this.chat.turns.find(({ id }) => id === turn.parent);
     if (!question || this.#busy || !this.#engine) return;
-    await this.#answer(this.#engine, question, undefined);
+    await this.#answer(this.#engine, question);
   }
 
   /** Answers the last question, where the answer was lost. */
   async resume(): Promise<void> {
     const last = pathOf(this.chat).at(-1);
-    if (last?.role === "user" && this.#engine && !this.#busy) await this.#answer(this.#engine, last, undefined);
+    if (last?.role === "user" && this.#engine && !this.#busy) await this.#answer(this.#engine, last);
   }
 
   /** Shows the branch beside a turn's. */
@@ -145,14 +145,15 @@ export class Talk {
       this.#parts.composer.giveBack(text);
       return;
     }
+    const before = this.chat.leaf;
     const question = addTurn(this.chat, parent, "user", text);
-    await this.#answer(this.#engine, question, text);
+    await this.#answer(this.#engine, question, { text, before });
   }
 
   /** Answers `question`. Where nothing comes of it, what was typed is given back. */
-  async #answer(engine: Mar, question: Turn, typed: string | undefined): Promise<void> {
+  async #answer(engine: Mar, question: Turn, typed?: { text: string; before: string | null }): Promise<void> {
     const { transcript, composer, settings } = this.#parts;
-    const before = typed === undefined ? this.chat.leaf : question.parent;
+    const before = typed ? typed.before : this.chat.leaf;
     const turn = addTurn(this.chat, question.id, "assistant", "");
     this.#setBusy(true);
     this.#events.onBegin(turn);
@@ -162,12 +163,12 @@ export class Talk {
     let kept = 0;
     const takeBack = () => {
       removeTurn(this.chat, turn, before);
-      if (typed === undefined) return;
+      if (!typed) return;
       removeTurn(this.chat, question, before);
-      composer.giveBack(typed);
+      composer.giveBack(typed.text);
     };
     try {
-      this.#inEngine = this.chat.id;
+      this.#inEngine = { id: this.chat.id, leaf: turn.id };
       const messages = messagesOf(this.chat, question.id);
       const reply = await answer(engine, messages, chatOptions(settings), turn, {
         onPrefill: (done, total) => say(`Reading: ${done} of ${total} tokens.`),
@@ -203,7 +204,8 @@ export class Talk {
     } finally {
       this.#setBusy(false);
       this.#events.onEnd();
-      composer.focus();
+      // Not from under the hands of somebody who is elsewhere by now.
+      if (document.activeElement === document.body) composer.focus();
       if (this.chat.turns.length > 0) {
         await this.#keep();
         await this.#remember(engine);
@@ -235,7 +237,7 @@ export class Talk {
   /** Keeps the engine's state, so that nobody computes it again after a reload. */
   async #remember(engine: Mar): Promise<void> {
     const { id, leaf } = this.chat;
-    if (leaf === null || this.#inEngine !== id || this.#busy || engine !== this.#engine) return;
+    if (leaf === null || this.#inEngine?.id !== id || this.#busy || engine !== this.#engine) return;
     try {
       const bytes = await engine.state.save();
       await this.#parts.store.putState({ id, leaf, model: engine.shape.name, bytes, updated: Date.now() });
@@ -247,12 +249,16 @@ export class Talk {
   /** Gives the engine the state of the open conversation, where it was kept. */
   async #recall(): Promise<void> {
     const { id, leaf } = this.chat;
-    if (!this.#engine || leaf === null || this.#inEngine === id) return;
+    if (!this.#engine || leaf === null) return;
+    if (this.#inEngine?.id === id) {
+      this.#events.onRecall(pathOf({ ...this.chat, leaf: this.#inEngine.leaf }));
+      return;
+    }
     try {
       const kept = await this.#parts.store.state(id);
       if (kept?.leaf !== leaf || kept.model !== this.#engine.shape.name) return;
       await this.#engine.state.load(kept.bytes);
-      this.#inEngine = id;
+      this.#inEngine = { id, leaf };
       this.#events.onRecall(pathOf(this.chat));
     } catch {
       // A state of other weights, or a damaged one: the conversation is read again instead.
