@@ -69,6 +69,7 @@ test("two tabs keep what both of them say", async ({ page, context }) => {
   await ready(other);
   await other.getByRole("button", { name: "Chats" }).click();
   await entry(other, /^Hello!/).click();
+  await expect(other.getByTestId("message-user")).toHaveText("Hello!");
   await replyTo(other, () => say(other, "What is your name?"));
   await replyTo(page, () => say(page, "How are you?"));
   // Both went on from the same answer: two branches.
