@@ -239,6 +239,36 @@ impl Config {
         n(self.n_layers) * (scan + past + 2 * n(self.ring_slots()) * n(self.kv_dim()))
     }
 
+    /// Numbers that training has set: weights, norms, and a threshold for each neuron.
+    pub fn parameters(&self) -> u64 {
+        let n = |x: usize| x as u64;
+        let sites: u64 = Site::ALL
+            .map(|site| self.site_shape(site))
+            .map(|(inputs, outputs)| n(inputs) * (n(outputs) + 1))
+            .iter()
+            .sum();
+        n(self.vocab_size + 1) * n(self.d_model) + n(self.n_layers) * (sites + self.mixer_and_norms())
+    }
+
+    /// Bytes of the network's weights in memory: packed matrices with their scales, float32 for the rest.
+    pub fn weight_bytes(&self) -> u64 {
+        let n = |x: usize| x as u64;
+        let row = |kind: WeightKind, inputs, outputs| n(inputs) * n(kind.row_bytes(outputs)) + 4 * n(outputs);
+        let sites: u64 = Site::ALL
+            .map(|site| (self.weights[site.index()], self.site_shape(site)))
+            .map(|(kind, (inputs, outputs))| row(kind, inputs, outputs) + 4 * n(inputs))
+            .iter()
+            .sum();
+        let embed = n(self.vocab_size) * (n(self.embed_weights.row_bytes(self.d_model)) + 4) + 4 * n(self.d_model);
+        embed + n(self.n_layers) * (sites + 4 * self.mixer_and_norms())
+    }
+
+    /// A layer's numbers that are in no projection: convolution, scan, norms.
+    fn mixer_and_norms(&self) -> u64 {
+        let conv = (self.d_conv + 1) * self.conv_dim();
+        (conv + 3 * self.n_heads + self.d_inner() + 2 * self.d_model) as u64
+    }
+
     /// 1 / tau, divided in float64 and rounded once, as the format says.
     pub fn leak(&self) -> f32 {
         (1.0 / self.tau) as f32

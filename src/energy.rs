@@ -9,9 +9,13 @@ use serde::Serialize;
 
 use crate::config::{Config, Site};
 
+mod shared;
 mod summary;
+mod terms;
 
+pub use shared::{current_operations, head_operations, shared_operations};
 pub use summary::{EnergyEstimate, LedgerSummary};
+pub use terms::{Class, Term};
 
 /// What one site of one layer did for one or more tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -100,45 +104,6 @@ pub fn site_operations(config: &Config, site: Site, activity: Activity, tokens: 
         mul: tokens * (inputs + outputs) as u64,
         weight_bytes: activity.fired * row_bytes,
         ..Default::default()
-    }
-}
-
-/// What spiking and dense network alike do for a token, all but the four projections.
-///
-/// The same counts as `training/mar_training/evaluate/energy.py`; a test holds them together by `metrics.json`.
-pub fn shared_operations(config: &Config) -> Operations {
-    let n = |x: usize| x as u64;
-    let (d, inner, f) = (n(config.d_model), n(config.d_inner()), n(config.d_ffn));
-    let (heads, channels, taps) = (n(config.n_heads), n(config.conv_dim()), n(config.d_conv));
-    let state = inner * n(config.d_state);
-    let layers = n(config.n_layers);
-    let mut layer = Operations {
-        // conv taps; decay·state + (Δx)⊗B, then C·state; D·x; sums of squares of the three norms
-        mac: taps * channels + 2 * state + inner + 2 * d + inner,
-        // Δ·x and its outer product with B; norm scale and weight; silu, its gate; silu(gate)·up
-        mul: inner + state + 2 * (2 * d + inner) + channels + 2 * inner + 2 * f,
-        // exponential and division of silu (conv, z, gate); softplus and decay; root and division of three norms
-        special: 2 * (channels + inner + f) + 3 * heads + 6,
-        weight_bytes: 4 * ((taps + 1) * channels + 3 * heads + inner + 2 * d),
-        state_bytes: 8 * (state + (taps - 1) * channels),
-        ..Default::default()
-    };
-    if config.window > 0 {
-        let slots = n(config.ring_slots());
-        layer.mac += 2 * inner * slots;
-        layer.mul += 2 * (inner + n(config.kv_dim()));
-        layer.special += n(config.attn_heads) * (slots + 1);
-        layer.state_bytes += 4 * 2 * n(config.kv_dim()) * (slots + 1);
-    }
-    let row_bytes = n(config.embed_weights.row_bytes(config.d_model));
-    let vocabulary = n(config.vocab_size);
-    Operations {
-        ac: 0,
-        mac: layer.mac * layers + vocabulary * d + d,
-        mul: layer.mul * layers + 2 * d,
-        special: layer.special * layers + 2,
-        weight_bytes: layer.weight_bytes * layers + (vocabulary + 1) * row_bytes + 4 * (vocabulary + d),
-        state_bytes: layer.state_bytes * layers,
     }
 }
 
@@ -259,11 +224,23 @@ impl Ledger {
     /// All operations: those of every site, and what is shared.
     pub fn operations(&self) -> Operations {
         let mut total = times(shared_operations(&self.config), self.tokens);
-        for layer in 0..self.config.n_layers {
-            for site in Site::ALL {
-                total += self.site_operations(layer, site);
-            }
+        total += self.projections();
+        total
+    }
+
+    /// What the projections behind all sites do.
+    fn projections(&self) -> Operations {
+        let mut total = Operations::default();
+        for layer in 0..self.layers() {
+            Site::ALL.into_iter().for_each(|site| total += self.site_operations(layer, site));
         }
+        total
+    }
+
+    /// The operations of a site, and of what makes its currents. With [`head_operations`] they sum to all.
+    pub fn site_in_all(&self, layer: usize, site: Site) -> Operations {
+        let mut total = times(current_operations(&self.config, site), self.tokens);
+        total += self.site_operations(layer, site);
         total
     }
 

@@ -41,6 +41,13 @@ pub fn softplus(x: f32) -> f32 {
     x.max(0.0) + libm::log1pf(exp(-x.abs()))
 }
 
+/// -ln softmax(`logits`)`[target]`: how much a token surprises, in nats.
+pub fn nats(logits: &[f32], target: usize) -> f64 {
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let total: f64 = logits.iter().map(|&x| (f64::from(x) - largest).exp()).sum();
+    total.ln() + largest - f64::from(logits[target])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

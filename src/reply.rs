@@ -105,9 +105,9 @@ impl<'a> ReplyStream<'a> {
         Ok(Some(shown))
     }
 
-    /// Tokens decoded so far.
-    pub fn tokens(&self) -> usize {
-        self.tokens.len()
+    /// The tokens decoded so far.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
     }
 
     /// Breaks it off, unless it has ended by itself.

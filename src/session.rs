@@ -1,6 +1,8 @@
 //! A conversation with a network, in tokens: prefill, decode, and states to come back to.
 
+mod aside;
 mod recovery;
+mod saved;
 
 use std::ops::ControlFlow;
 
@@ -31,6 +33,17 @@ pub enum SessionError {
         token: u32,
         /// v.
         vocab_size: usize,
+    },
+    /// A loss is of what comes after something.
+    #[error("the text is too short to predict; give at least two tokens")]
+    Short,
+    /// A token that the conversation does not have.
+    #[error("there is no token at {position}; the conversation has {tokens}")]
+    NoToken {
+        /// What was asked for.
+        position: usize,
+        /// How many there are.
+        tokens: usize,
     },
     /// Stopped by whoever watched the progress. What was computed is kept, and the next prefill goes on from there.
     #[error("stopped")]
@@ -70,6 +83,8 @@ pub struct Session {
     engine: Engine,
     /// The tokens that the engine's state has seen.
     tokens: Vec<u32>,
+    /// How many of them were read as prompts; the others were decoded since.
+    prompt: usize,
     checkpoints: Vec<Checkpoint>,
     ends: Vec<u32>,
     expected: usize,
@@ -83,6 +98,7 @@ impl Session {
         Self {
             engine: engine.into(),
             tokens: Vec::new(),
+            prompt: 0,
             checkpoints: Vec::new(),
             ends: Vec::new(),
             expected: usize::MAX,
@@ -150,6 +166,7 @@ impl Session {
             self.feed(chunk, ledger).await?;
         }
         let _ = progress(prompt.len(), prompt.len());
+        self.prompt = prompt.len();
         self.checkpoint().await?;
         self.engine.hurry();
         Ok(Prefilled { reused, computed: prompt.len() - reused })
@@ -206,6 +223,7 @@ impl Session {
         self.reset();
         self.engine.restore(state, logits);
         self.tokens = tokens.to_vec();
+        self.prompt = tokens.len();
         Ok(())
     }
 

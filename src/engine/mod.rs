@@ -148,29 +148,38 @@ impl Engine {
     /// The logits of all `tokens`, each below v, from an empty state, `[tokens, v]`. The conversation's own state is put aside
     /// meanwhile, and is there again after an error too.
     pub(crate) async fn evaluate(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<Vec<f32>, GpuError> {
-        let position = match self {
-            Self::Cpu(cpu, _) => cpu.state.position,
-            Self::Gpu(engine) => engine.gpu.position(),
-        };
-        let aside = if position > 0 { Some(self.state().await?) } else { None };
+        let aside = if self.position() > 0 { Some(self.state().await?) } else { None };
         self.restart();
+        let logits = self.logits(tokens, ledger).await;
+        match aside {
+            Some((state, logits)) => self.restore(state, logits),
+            None => self.restart(),
+        }
+        logits
+    }
+
+    /// The logits of all `tokens`, each below v, which follow the state that is there, `[tokens, v]`.
+    pub(crate) async fn logits(&mut self, tokens: &[u32], ledger: &mut Ledger) -> Result<Vec<f32>, GpuError> {
+        let first = self.position();
         let logits = match self {
             Self::Cpu(cpu, _) => {
                 let (watch, mut records, mut logits) = (Watch::default(), Vec::new(), Vec::new());
                 let mut books = Books { ledger, watch: &watch, records: &mut records };
                 cpu.forward(tokens, Logits::All, &mut logits, &mut books);
-                Ok(logits)
+                logits
             }
-            Self::Gpu(engine) => engine.evaluate(tokens, ledger).await,
+            Self::Gpu(engine) => engine.evaluate(tokens, ledger).await?,
         };
-        match aside {
-            Some((state, logits)) => self.restore(state, logits),
-            None => self.restart(),
+        (first..).take(tokens.len()).for_each(|position| ledger.token(position));
+        Ok(logits)
+    }
+
+    /// Tokens that the state has seen.
+    fn position(&self) -> u64 {
+        match self {
+            Self::Cpu(cpu, _) => cpu.state.position,
+            Self::Gpu(engine) => engine.gpu.position(),
         }
-        if logits.is_ok() {
-            (0..tokens.len() as u64).for_each(|position| ledger.token(position));
-        }
-        logits
     }
 
     /// Whether there are logits to choose a next token from.

@@ -1,19 +1,22 @@
 //! Loading, and what a loaded model offers.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use js_sys::Function;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
-use super::chat::{self, Listener};
+use super::aside;
+use super::backend::{BackendChoice, choose};
+use super::chat;
+use super::dials::Dials;
+use super::listener::Listener;
+use super::rescue::Rescue;
 use super::to_js;
 use crate::chat::{ChatFormat, Message};
 use crate::config::Site;
-use crate::cpu::{Cpu, Kernels, Sampling};
-use crate::gpu::{Device, Gpu, GpuError, GpuModel};
+use crate::cpu::Sampling;
 use crate::loader::{Loaded, Loader};
 use crate::model::Model;
 use crate::session::Session;
@@ -54,49 +57,17 @@ impl ModelLoader {
         #[wasm_bindgen(unchecked_param_type = "Backend")] backend: String,
     ) -> Result<Engine, JsError> {
         let Loaded { model, chat } = self.0.finish()?;
-        let (session, choice) = choose(&backend, model).await?;
-        Ok(Engine { session, format: chat, choice })
+        let dials = Dials::new(&model.config);
+        let (engine, choice) = choose(&backend, model).await?;
+        Ok(Engine { session: Session::new(engine), format: chat, choice, dials })
     }
 }
 
-/// What runs a model, and why.
-#[derive(Debug, Clone, Serialize)]
-struct BackendChoice {
-    device: &'static str,
-    name: String,
-    why: &'static str,
-}
-
-/// Every kind of hardware that an engine can run on is chosen here.
-async fn choose(backend: &str, model: Model) -> Result<(Session, BackendChoice), JsError> {
-    match backend {
-        "cpu" => Ok(on_cpu(model, "the CPU was asked for")),
-        "webgpu" => {
-            let device = Device::open(&model.config).await?;
-            Ok(on_gpu(&device, &model, "WebGPU was asked for").await?)
-        }
-        "auto" => match Device::open(&model.config).await {
-            Ok(device) if !device.is_software() => match on_gpu(&device, &model, "there is a GPU").await {
-                Ok(chosen) => Ok(chosen),
-                Err(_) => Ok(on_cpu(model, "the model does not fit the GPU")),
-            },
-            Ok(_) => Ok(on_cpu(model, "the GPU here is a CPU that plays one")),
-            Err(_) => Ok(on_cpu(model, "there is no GPU that WebGPU may use")),
-        },
-        other => Err(JsError::new(&format!("{other:?} is not a backend; choose auto, cpu or webgpu"))),
+impl ModelLoader {
+    /// The network alone, after the last byte.
+    pub(super) fn model(self) -> Result<Model, JsError> {
+        Ok(self.0.finish()?.model)
     }
-}
-
-fn on_cpu(model: Model, why: &'static str) -> (Session, BackendChoice) {
-    let cpu = Cpu::new(Arc::new(model), Kernels::best());
-    let choice = BackendChoice { device: "cpu", name: format!("the CPU, {}", cpu.kernels()), why };
-    (Session::new(cpu), choice)
-}
-
-async fn on_gpu(device: &Device, model: &Model, why: &'static str) -> Result<(Session, BackendChoice), GpuError> {
-    let gpu = Gpu::new(GpuModel::upload(device, model).await?).await?;
-    let choice = BackendChoice { device: "webgpu", name: format!("the GPU, {}", device.name()), why };
-    Ok((Session::new(gpu), choice))
 }
 
 /// A model that is ready, with one conversation.
@@ -107,15 +78,26 @@ pub struct Engine {
     /// `None` where the model came without a tokenizer.
     format: Option<ChatFormat>,
     choice: BackendChoice,
+    dials: Dials,
 }
 
+/// `Shape` of `types.ts`.
 #[derive(Serialize)]
-struct ModelInfo<'a> {
+struct Shape<'a> {
     name: &'a str,
-    vocab_size: usize,
     n_layers: usize,
     d_model: usize,
+    d_inner: usize,
     d_ffn: usize,
+    vocab_size: usize,
+    d_state: usize,
+    n_heads: usize,
+    window: usize,
+    steps: [u32; 4],
+    parameters: u64,
+    weight_bytes: u64,
+    state_bytes: usize,
+    kv_bytes_per_token: usize,
 }
 
 /// `Measurement` of `web.d.ts`.
@@ -136,33 +118,85 @@ impl Engine {
         to_js(&self.choice)
     }
 
-    /// The model's name and shape.
-    #[wasm_bindgen(unchecked_return_type = "ModelInfo")]
-    pub fn info(&mut self) -> Result<JsValue, JsError> {
-        let config = self.session.engine().config();
-        to_js(&ModelInfo {
+    /// The network's shape.
+    #[wasm_bindgen(unchecked_return_type = "Shape")]
+    pub fn shape(&mut self) -> Result<JsValue, JsError> {
+        let engine = self.session.engine();
+        let config = engine.config();
+        to_js(&Shape {
             name: &config.name,
-            vocab_size: config.vocab_size,
             n_layers: config.n_layers,
             d_model: config.d_model,
+            d_inner: config.d_inner(),
             d_ffn: config.d_ffn,
+            vocab_size: config.vocab_size,
+            d_state: config.d_state,
+            n_heads: config.n_heads,
+            window: config.window,
+            steps: config.steps,
+            parameters: config.parameters(),
+            weight_bytes: config.weight_bytes(),
+            state_bytes: engine.state_bytes(),
+            // A key and a value in every layer.
+            kv_bytes_per_token: 2 * 2 * config.d_model * config.n_layers,
         })
     }
 
-    /// Replies to a chat. What an earlier chat has in common with this one is not computed again.
-    #[wasm_bindgen(unchecked_return_type = "ChatReply")]
+    /// What may be turned and watched, also while the engine is busy.
+    pub fn dials(&self) -> Dials {
+        self.dials.clone()
+    }
+
+    /// Replies to a chat. What an earlier chat has in common with this one is not computed again. Where the GPU is lost, `spare`
+    /// is asked for the model, and the reply goes on with another engine.
+    #[wasm_bindgen(unchecked_return_type = "Reply")]
     pub async fn chat(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "Message[]")] messages: JsValue,
         #[wasm_bindgen(unchecked_param_type = "ChatOptions")] options: JsValue,
-        #[wasm_bindgen(unchecked_param_type = "ChatListener")] listener: Function,
+        #[wasm_bindgen(unchecked_param_type = "Listener")] listener: Function,
+        #[wasm_bindgen(unchecked_param_type = "() => Promise<ModelLoader>")] spare: Function,
     ) -> Result<JsValue, JsError> {
-        let format =
-            self.format.as_ref().ok_or_else(|| JsError::new("this model has no tokenizer, so it cannot chat"))?;
+        let format = chats(&self.format)?;
         let messages: Vec<Message> = serde_wasm_bindgen::from_value(messages)?;
         let options: super::options::ChatOptions = serde_wasm_bindgen::from_value(options)?;
         let options = options.fill(&format.generation);
-        chat::run(&mut self.session, format, &messages, &options, &Listener(listener)).await
+        let rescue = Rescue::new(&spare, &mut self.choice);
+        let about = chat::About { format, dials: &self.dials, rescue, listener: &Listener(listener) };
+        chat::run(&mut self.session, about, &messages, &options).await
+    }
+
+    /// Takes tokens of the conversation through the network once more, under the controls of now, and shows what is asked for.
+    #[wasm_bindgen(unchecked_return_type = "Replayed")]
+    pub async fn replay(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Replay")] replay: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Listener")] listener: Function,
+    ) -> Result<JsValue, JsError> {
+        self.dials.apply(&mut self.session);
+        aside::replay(&mut self.session, serde_wasm_bindgen::from_value(replay)?, &Listener(listener)).await
+    }
+
+    /// How good the network is at a text, under the controls of now. The conversation stays.
+    #[wasm_bindgen(unchecked_return_type = "Loss")]
+    pub async fn loss(
+        &mut self,
+        text: &str,
+        #[wasm_bindgen(unchecked_param_type = "Listener")] listener: Function,
+    ) -> Result<JsValue, JsError> {
+        self.dials.apply(&mut self.session);
+        let tokens = chats(&self.format)?.encode_text(text)?;
+        aside::loss(&mut self.session, &tokens, &Listener(listener)).await
+    }
+
+    /// The conversation as bytes, for [`Engine::load`].
+    pub async fn save(&mut self) -> Result<Vec<u8>, JsError> {
+        Ok(self.session.to_bytes().await?)
+    }
+
+    /// Takes up a conversation of the same model.
+    pub fn load(&mut self, bytes: &[u8]) -> Result<(), JsError> {
+        Ok(self.session.load_bytes(bytes)?)
     }
 
     /// Forgets the conversation.
@@ -194,4 +228,8 @@ impl Engine {
             tokens: decoded,
         })
     }
+}
+
+fn chats(format: &Option<ChatFormat>) -> Result<&ChatFormat, JsError> {
+    format.as_ref().ok_or_else(|| JsError::new("this model has no tokenizer, so it cannot read text or chat"))
 }

@@ -1,11 +1,20 @@
-//! The engine's face in JavaScript: a loader that takes a model's files, an engine that chats. Types are in `web.d.ts`.
+//! The engine's face in JavaScript: a loader that takes a model's files, an engine that chats, and the dials that are turned
+//! while it does. Types are in `web.d.ts`, and in `www/src/mar/types.ts` those that pages see.
 //!
 //! Everything that may wait is a promise, on every backend, so that a page is written once for all of them.
 
+mod aside;
+mod backend;
 mod chat;
+mod dials;
 mod engine;
+mod listener;
 mod options;
+mod rescue;
+mod spikes;
+mod token;
 
+pub use dials::Dials;
 pub use engine::{Engine, ModelLoader};
 
 use serde::Serialize;

@@ -64,7 +64,7 @@ for (const { what, spoil, says } of [
     spoil(files);
     await serve(page, files);
     await open(page, QUERY);
-    await expect(page.getByRole("status")).toContainText(says, { ignoreCase: true });
+    await expect(page.getByTestId("status")).toContainText(says, { ignoreCase: true });
     // Another model can be loaded then.
     await page.getByRole("combobox", { name: "Model" }).selectOption({ index: 1 });
     await ready(page);

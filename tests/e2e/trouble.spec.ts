@@ -1,9 +1,9 @@
 import { expect, test } from "@playwright/test";
-import { open, ready, replyTo, say } from "./page";
+import { greedy, open, ready, replyTo, say } from "./page";
 
 test("an address without a model gives a sentence, and the page lives", async ({ page }) => {
   await open(page, "?model=models/no-such-model/");
-  await expect(page.getByRole("status")).toContainText(
+  await expect(page.getByTestId("status")).toContainText(
     /config\.json is not there; is this the address of a model's folder/,
   );
   await page.getByRole("combobox", { name: "Model" }).selectOption({ index: 1 });
@@ -14,9 +14,16 @@ test("an address without a model gives a sentence, and the page lives", async ({
 
 test("a server that cannot be reached gives a sentence", async ({ page }) => {
   await open(page, "?model=http://127.0.0.1:9/model/");
-  await expect(page.getByRole("status")).toContainText("cannot fetch http://127.0.0.1:9/model/manifest.json", {
+  await expect(page.getByTestId("status")).toContainText("cannot fetch http://127.0.0.1:9/model/manifest.json", {
     ignoreCase: true,
   });
+});
+
+test("a page that is no model gives a sentence", async ({ page }) => {
+  await page.route("**/mar-smalltalk/config.json", (route) => route.fulfill({ body: "<!doctype html>" }));
+  await page.route("**/mar-smalltalk/manifest.json", (route) => route.fulfill({ status: 404 }));
+  await open(page);
+  await expect(page.getByTestId("status")).toContainText(/could not be loaded.*config\.json/i);
 });
 
 test("weights that are damaged on the way are refused by name", async ({ page }) => {
@@ -27,21 +34,114 @@ test("weights that are damaged on the way are refused by name", async ({ page })
     await route.fulfill({ response, body });
   });
   await open(page);
-  await expect(page.getByRole("status")).toContainText("chunk 1 has sha-256");
+  await expect(page.getByTestId("status")).toContainText("chunk 1 has sha-256");
 });
 
-test("a download that ends early is refused", async ({ page }) => {
+test("a download that ends early is refused, and is done again at the press of a button", async ({ page }) => {
+  let cut = true;
   await page.route("**/mar-smalltalk/model.safetensors", async (route) => {
     const response = await route.fetch();
-    await route.fulfill({ response, body: (await response.body()).subarray(0, 1_500_000) });
+    const body = await response.body();
+    await route.fulfill({ response, body: cut ? body.subarray(0, 1_500_000) : body });
   });
   await open(page);
-  await expect(page.getByRole("status")).toContainText("could not be loaded");
+  await page.getByTestId("prompt").fill("Hello!");
+  await expect(page.getByTestId("status")).toContainText("could not be loaded");
+  cut = false;
+  await page.getByRole("button", { name: "Load again" }).click();
+  await ready(page);
+  await expect(page.getByTestId("prompt")).toHaveValue("Hello!");
+  const reply = await replyTo(page, () => page.getByTestId("send").click());
+  expect(reply.tokens.length).toBeGreaterThan(0);
 });
 
-test("a model without a tokenizer loads, and says that it cannot chat", async ({ page }) => {
+test("a model without a tokenizer loads, says that it cannot chat, and gives the text back", async ({ page }) => {
   await open(page, "?model=/golden/tiny-odd/");
   await ready(page);
   await say(page, "Hello!");
-  await expect(page.getByRole("status")).toContainText("this model has no tokenizer", { ignoreCase: true });
+  await expect(page.getByTestId("status")).toContainText("this model has no tokenizer", { ignoreCase: true });
+  await expect(page.getByTestId("prompt")).toHaveValue("Hello!");
+  await expect(page.getByTestId("message-user")).toHaveCount(0);
+});
+
+test("where storage is denied the page says so, and chats", async ({ page }) => {
+  await page.addInitScript(() => {
+    const denied = () => {
+      throw new DOMException("denied", "SecurityError");
+    };
+    Object.defineProperty(window, "localStorage", { get: denied });
+    Object.defineProperty(window, "sessionStorage", { get: denied });
+    Object.defineProperty(window, "indexedDB", { get: denied });
+  });
+  const wrong = await open(page);
+  await ready(page);
+  await greedy(page, 8);
+  await replyTo(page, () => say(page, "Hello!"));
+  await page.getByRole("button", { name: "Chats" }).click();
+  await expect(page.getByText("This browser denies storage")).toBeVisible();
+  await expect(page.locator("#chat-list").getByRole("button", { name: /^Hello!/ })).toBeVisible();
+  expect(wrong).toEqual([]);
+});
+
+test("scripts in messages are text", async ({ page }) => {
+  const wrong = await open(page);
+  await ready(page);
+  await greedy(page, 4);
+  const script = `<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">`;
+  await replyTo(page, () => say(page, script));
+  await expect(page.getByTestId("message-user")).toHaveText(script);
+  // An answer with the same, as a file may bring it.
+  const turns = [
+    { id: "a", parent: null, role: "user", content: "Hi", created: 1 },
+    {
+      id: "b",
+      parent: "a",
+      role: "assistant",
+      content: `${script}\n\n[a](javascript:window.hacked=1) **b**`,
+      created: 2,
+    },
+  ];
+  const conversation = { id: "x", title: "t", created: 1, updated: 1, model: "", system: "", turns, leaf: "b" };
+  const text = JSON.stringify({ format: "mar-conversation", version: 1, conversation, state: null });
+  const file = { name: "chat.json", mimeType: "application/json", buffer: Buffer.from(text) };
+  await page.locator("#import-file").setInputFiles(file);
+  const answer = page.getByTestId("message-assistant");
+  await expect(answer).toContainText("<script>window.hacked = 1</script>");
+  await expect(answer.locator("strong")).toHaveText("b");
+  await expect(answer.locator("script, img, a[href]")).toHaveCount(0);
+  expect(await page.evaluate(() => "hacked" in window)).toBe(false);
+  expect(wrong).toEqual([]);
+});
+
+test("an engine that breaks is started again, and the text is given back", async ({ page }) => {
+  await open(page, "?backend=cpu");
+  await ready(page);
+  await greedy(page, 8);
+  const long = "All work and no play makes Jack a dull boy. ".repeat(2500);
+  await say(page, long);
+  await expect(page.getByTestId("status")).toContainText("Reading:");
+  await page.workers()[0]?.evaluate(() => {
+    setTimeout(() => {
+      throw new Error("a fault that a test has made");
+    });
+  });
+  await expect(page.getByTestId("status")).toContainText("There is no answer.");
+  await expect(page.getByTestId("prompt")).toHaveValue(long.trim());
+  const reply = await replyTo(page, () => say(page, "Hello!"));
+  expect(reply.tokens.length).toBeGreaterThan(0);
+});
+
+test("a browser without WebGPU is told so, and the page runs on the CPU", async ({ page }) => {
+  await page.route("**/assets/worker-*.js", async (route) => {
+    const response = await route.fetch();
+    const gone = `Object.defineProperty(WorkerNavigator.prototype, "gpu", { value: undefined });`;
+    await route.fulfill({ response, body: `${gone}\n${await response.text()}` });
+  });
+  const wrong = await open(page);
+  await ready(page);
+  expect(await page.workers()[0]?.evaluate(() => navigator.gpu)).toBe(undefined);
+  await expect(page.getByTestId("backend")).toContainText(/CPU.*WebGPU/);
+  await greedy(page, 8);
+  await replyTo(page, () => say(page, "Hello!"));
+  expect(wrong).toEqual([]);
 });

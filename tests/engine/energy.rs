@@ -4,7 +4,10 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use mar::config::Site;
-use mar::energy::{Activity, Ledger, Operations, dense_site_operations, dense_twin, shared_operations, transformer};
+use mar::energy::{
+    Activity, Ledger, Operations, Term, dense_site_operations, dense_twin, head_operations, shared_operations,
+    transformer,
+};
 use pollster::block_on;
 
 use crate::common::{cpu_session, directory, model};
@@ -70,6 +73,41 @@ fn sites_sum_to_the_total() {
     assert_eq!(by_token, ledger.transformer());
 }
 
+#[test]
+fn terms_and_sites_sum_to_the_estimates() {
+    for name in ["tiny-window", "mar-smalltalk"] {
+        let config = &model(name).config;
+        let mut ledger = Ledger::new(config);
+        for position in 5..9 {
+            ledger.token(position);
+            for layer in 0..config.n_layers {
+                for site in Site::ALL {
+                    let positive = 7 * layer as u64 + site.index() as u64;
+                    ledger.add(layer, site, Activity { fired: 3, positive, negative: 2 });
+                }
+            }
+        }
+        let same = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-12, "{a} {b}");
+        let sum = |terms: &[Term], data: bool| -> f64 {
+            let counted = terms.iter().filter(|term| data || term.class.is_arithmetic());
+            counted.map(|term| term.count as f64 * term.picojoules_each).sum()
+        };
+        for (terms, total) in [
+            (ledger.terms(), ledger.operations()),
+            (ledger.dense_terms(), ledger.dense_twin()),
+            (ledger.transformer_terms(), ledger.transformer()),
+        ] {
+            same(sum(&terms, false), total.arithmetic_pj());
+            same(sum(&terms, true), total.with_memory_pj());
+        }
+        let mut parts = Operations::default();
+        (0..ledger.tokens).for_each(|_| parts += head_operations(config));
+        for layer in 0..config.n_layers {
+            Site::ALL.into_iter().for_each(|site| parts += ledger.site_in_all(layer, site));
+        }
+        assert_eq!(parts, ledger.operations());
+    }
+}
 /// By both price lists, for the network that ran and for its dense twin: what the sites cost, and what they share, is all.
 #[test]
 fn prices_of_sites_sum_to_the_price_of_all() {

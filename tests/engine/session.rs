@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use mar::chat::Message;
 use mar::config::Site;
 use mar::cpu::Sampling;
+use mar::probe::Watch;
 use mar::reply::{FinishReason, ReplyOptions, reply};
 use mar::session::{Prefilled, Session, SessionError};
 use pollster::block_on;
@@ -221,5 +222,94 @@ fn controls_change_spikes_and_default_to_the_model() {
         assert!(ledger.activity(2, Site::GateUp).fired > 0);
         session.engine().controls().unmute_all();
         assert_eq!(spikes(&mut session).0, plain);
+    }
+}
+
+#[test]
+fn a_loss_leaves_the_conversation_as_it_was() {
+    let go = async |_, _| ControlFlow::Continue(());
+    let mut losses = Vec::new();
+    for new_session in BACKENDS {
+        let mut session = new_session("mar-smalltalk");
+        let text = golden("mar-smalltalk")[1].tokens.repeat(9);
+        prefill(&mut session, &golden("mar-smalltalk")[0].tokens);
+        decode(&mut session, 3);
+        let mut ledger = session.ledger();
+        losses.push(block_on(session.loss(&text, &mut ledger, go)).expect("a loss"));
+        assert_eq!(ledger.tokens, text.len() as u64 - 1);
+        let mut fresh = new_session("mar-smalltalk");
+        prefill(&mut fresh, &golden("mar-smalltalk")[0].tokens);
+        decode(&mut fresh, 3);
+        assert_eq!(session.tokens(), fresh.tokens());
+        assert_eq!(decode(&mut session, 20), decode(&mut fresh, 20));
+        // The same as from all logits at once.
+        let inputs = &text[..text.len() - 1];
+        let logits = block_on(fresh.evaluate(inputs, &mut ledger)).expect("logits");
+        let rows = logits.chunks_exact(4096).zip(&text[1..]);
+        let right = rows.map(|(row, &t)| mar::math::nats(row, t as usize)).sum::<f64>() / inputs.len() as f64;
+        assert!((losses[losses.len() - 1] - right).abs() < 1e-9);
+        // Broken off, too short, unknown: a reason, and the conversation stays.
+        let before = session.tokens().to_vec();
+        let stop = async |done, _| if done > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        assert!(matches!(block_on(session.loss(&text, &mut ledger, stop)), Err(SessionError::Cancelled)));
+        assert!(matches!(block_on(session.loss(&[1], &mut ledger, go)), Err(SessionError::Short)));
+        assert!(matches!(
+            block_on(session.loss(&[1, 1 << 30], &mut ledger, go)),
+            Err(SessionError::UnknownToken { .. })
+        ));
+        assert_eq!(session.tokens(), before);
+        decode(&mut session, 1);
+    }
+    assert!((losses[0] - losses[1]).abs() < 1e-3, "{losses:?}");
+}
+
+#[test]
+fn a_replay_shows_what_was_watched() {
+    let go = async |_, _| ControlFlow::Continue(());
+    for new_session in BACKENDS {
+        let mut session = new_session("mar-smalltalk");
+        let prompt = golden("mar-smalltalk")[0].tokens.clone();
+        prefill(&mut session, &prompt);
+        let watch = Watch::sites([(1, Site::Down), (3, Site::InProj)]);
+        session.watch(watch.clone());
+        decode(&mut session, 12);
+        let seen = session.take_records();
+        session.watch(Watch::default());
+        let (first, end) = (prompt.len() + 5, prompt.len() + 12);
+        let replayed = block_on(session.replay(first..end, &watch, go)).expect("records");
+        assert_eq!(replayed, seen[2 * 5..]);
+        assert!(session.take_records().is_empty());
+        // Tokens of the prompt, too; and then it goes on as one that was never asked.
+        assert_eq!(block_on(session.replay(0..3, &watch, go)).expect("records").len(), 2 * 3);
+        let missing = block_on(session.replay(end - 1..end + 1, &watch, go)).expect_err("not there").to_string();
+        assert_eq!(missing, format!("there is no token at {end}; the conversation has {end}"));
+        let mut fresh = new_session("mar-smalltalk");
+        prefill(&mut fresh, &prompt);
+        decode(&mut fresh, 12);
+        assert_eq!(decode(&mut session, 12), decode(&mut fresh, 12));
+    }
+}
+
+#[test]
+fn conversations_are_saved_with_their_tokens() {
+    for new_session in BACKENDS {
+        let mut session = new_session("mar-smalltalk");
+        prefill(&mut session, &golden("mar-smalltalk")[0].tokens);
+        decode(&mut session, 5);
+        let bytes = block_on(session.to_bytes()).expect("bytes");
+        let mut other = cpu_session("mar-smalltalk");
+        other.load_bytes(&bytes).expect("its own bytes");
+        assert_eq!(other.tokens(), session.tokens());
+        let next = [session.tokens(), &[7, 8]].concat();
+        assert_eq!(prefill(&mut other, &next).computed, 2);
+        for at in [0, 9, 13, 20, bytes.len() / 2, bytes.len() - 1] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(matches!(other.load_bytes(&damaged), Err(SessionError::State(_))), "byte {at}");
+        }
+        assert!(matches!(other.load_bytes(&bytes[..bytes.len() - 1]), Err(SessionError::State(_))));
+        assert!(matches!(other.load_bytes(b""), Err(SessionError::State(_))));
+        assert_eq!(other.tokens(), next);
+        assert!(cpu_session("tiny-odd").load_bytes(&bytes).is_err());
     }
 }

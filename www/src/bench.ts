@@ -7,9 +7,9 @@ async function marBench(url: string, prompt: number, tokens: number): Promise<Me
   const engine = new EngineClient();
   try {
     const start = performance.now();
-    await engine.load(new URL(url, location.href).href, "cpu", () => {});
+    await engine.run("load", { url: new URL(url, location.href).href, backend: "cpu" });
     const load_ms = performance.now() - start;
-    return { load_ms, ...(await engine.measure(prompt, tokens)) };
+    return { load_ms, ...(await engine.run("measure", { prompt, tokens })) };
   } finally {
     engine.close();
   }

@@ -1,172 +1,115 @@
-// The page: a model, a chat, and what the last reply took.
-import "./style.css";
-import { EngineClient } from "./engine/client";
-import type { ChatOptions, Message } from "./engine/messages";
+// The page: a model, a chat with it, and instruments that show what it does.
+import "./style/tokens.css";
+import "./style/base.css";
+import "./style/desk.css";
+import "./style/chat.css";
+import "./style/chats.css";
+import "./style/instruments.css";
+import "./style/dialogs.css";
+import "./pictures/pictures.css";
+import { Chats } from "./page/chats";
+import { Composer } from "./page/composer";
 import { element } from "./page/element";
-import { showFigures } from "./page/figures";
-import { formatBytes } from "./page/format";
-import { fillMenu } from "./page/models";
+import { Instruments } from "./page/instruments";
+import { ModelMenu } from "./page/models";
+import { openedBefore, rememberOpen } from "./page/open-chat";
+import { Panels } from "./page/panels";
 import { readQuery } from "./page/query";
+import { readSettings } from "./page/settings";
+import { SettingsDialog } from "./page/settings-dialog";
+import { onRetry, say } from "./page/status";
+import { Store } from "./page/store";
+import { Talk } from "./page/talk";
+import { applyTheme } from "./page/themes";
 import { Transcript } from "./page/transcript";
-
-const menu = element("model", HTMLSelectElement);
-const load = element("load", HTMLDivElement);
-const progress = element("progress", HTMLProgressElement);
-const loadText = element("load-text", HTMLSpanElement);
-const status = element("status", HTMLParagraphElement);
-const runsOn = element("runs-on", HTMLParagraphElement);
-const prompt = element("prompt", HTMLTextAreaElement);
-const send = element("send", HTMLButtonElement);
-const stop = element("stop", HTMLButtonElement);
-const clear = element("clear", HTMLButtonElement);
-const figures = element("figures", HTMLDListElement);
-const transcript = new Transcript(element("transcript", HTMLOListElement));
+import { Welcome } from "./page/welcome";
+import { Tour } from "./tour/tour";
 
 const query = readQuery(location.search);
-const engine = new EngineClient();
-let messages: Message[] = [];
+const settings = readSettings();
+applyTheme(settings.theme);
+const store = await Store.open();
+const instruments = new Instruments();
+const heard = element("heard", HTMLParagraphElement);
+const newChat = element("new-chat", HTMLButtonElement);
 
-/** What the person can do now. */
-function allow(state: "loading" | "no model" | "idle" | "replying"): void {
-  menu.disabled = state === "loading" || state === "replying";
-  send.disabled = state !== "idle";
-  stop.disabled = state !== "replying";
-  clear.disabled = state !== "idle" || messages.length === 0;
-  load.hidden = state !== "loading";
-}
-
-/** A sentence, for eyes and screen readers. */
-function say(sentence: string, wrong = false): void {
-  status.textContent = sentence;
-  status.classList.toggle("wrong", wrong);
-}
-
-function sentence(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.charAt(0).toUpperCase() + message.slice(1);
-}
-
-async function loadModel(): Promise<void> {
-  startOver();
-  allow("loading");
-  say("");
-  runsOn.textContent = "";
-  progress.value = 0;
-  loadText.textContent = "connecting";
-  try {
-    const url = new URL(menu.value, location.href).href;
-    const { info, backend } = await engine.load(url, query.backend, ({ received, total }) => {
-      progress.value = received / total;
-      loadText.textContent = `${formatBytes(received)} of ${formatBytes(total)}`;
-    });
-    runsOn.textContent = `Runs on ${backend.name}: ${backend.why}.`;
-    say(`${info.name} is ready.`);
-    allow("idle");
-    prompt.focus();
-  } catch (error) {
-    say(`The model could not be loaded. ${sentence(error)}.`, true);
-    allow("no model");
-  }
-}
-
-function startOver(): void {
-  messages = [];
-  transcript.clear();
-  figures.replaceChildren();
-}
-
-/** The number in an input; `undefined` where it is empty. */
-function numberIn(id: string): number | undefined {
-  const { value, valueAsNumber } = element(id, HTMLInputElement);
-  return value === "" ? undefined : valueAsNumber;
-}
-
-function options(): ChatOptions {
-  const [temperature, max_tokens, seed] = ["temperature", "max-tokens", "seed"].map(numberIn);
-  return {
-    ...(temperature !== undefined && { temperature }),
-    ...(max_tokens !== undefined && { max_tokens }),
-    // Another seed for every turn, or the same question would always get the same answer.
-    seed: ((seed ?? 0) + messages.length) >>> 0,
-  };
-}
-
-/** Undoes a turn that got no reply: its text can be changed and sent again. */
-function takeBack(text: string): void {
-  messages.pop();
-  transcript.removeLast();
-  transcript.removeLast();
-  prompt.value = text;
-}
-
-async function reply(text: string): Promise<void> {
-  messages.push({ role: "user", content: text });
-  transcript.add("user", text);
-  const body = transcript.add("assistant", "");
-  allow("replying");
-  say("Reading.");
-  transcript.busy = true;
-  try {
-    const reply = await engine.chat(messages, options(), (event) => {
-      if (event.type === "prefill") {
-        say(`Reading: ${event.done} of ${event.total} tokens.`);
-      } else {
-        say("Writing.");
-        body.append(event.text);
-        transcript.follow();
-      }
-    });
-    if (reply.text === "" && reply.finish_reason === "cancelled") {
-      takeBack(text);
-    } else {
-      messages.push({ role: "assistant", content: reply.text });
-    }
-    showFigures(figures, reply);
-    say({ stop: "Done.", length: "The reply reached its longest length.", cancelled: "Stopped." }[reply.finish_reason]);
-    // For scripts that read along.
-    document.dispatchEvent(new CustomEvent("mar:reply", { detail: reply }));
-  } catch (error) {
-    takeBack(text);
-    say(`There is no reply. ${sentence(error)}.`, true);
-  } finally {
-    transcript.busy = false;
-    allow("idle");
-    prompt.focus();
-  }
-}
-
-element("composer", HTMLFormElement).addEventListener("submit", (event) => {
-  event.preventDefault();
-  const text = prompt.value.trim();
-  if (text === "" || send.disabled) return;
-  prompt.value = "";
-  void reply(text);
+const transcript = new Transcript({
+  onEdit: (turn, text) => void talk.edit(turn, text),
+  onResume: () => void talk.resume(),
+  onRegenerate: (turn) => void talk.regenerate(turn),
+  onBranch: (turn, by) => talk.branch(turn, by),
+  onToken: (turn, position) => {
+    transcript.choose(position, turn.id);
+    void panels.jump(turn.id, position);
+  },
+});
+const composer = new Composer({ onSend: (text) => void talk.send(text), onStop: () => talk.stop() });
+const talk = new Talk(
+  { store, settings, transcript, composer },
+  {
+    onChange: () => {
+      welcome.show(talk.chat.turns.length === 0, models.engine !== undefined);
+      newChat.disabled = talk.busy;
+      void chats.refresh();
+      rememberOpen(talk.chat);
+    },
+    onBegin: (turn) => {
+      models.locked = true;
+      panels.begin(turn.id);
+    },
+    onEnd: () => {
+      models.locked = false;
+      panels.end();
+    },
+    onAnswer: (text) => {
+      heard.textContent = `MAR says: ${text}`;
+    },
+    onRecall: (path) => {
+      for (const { id, marks } of path) if (marks) panels.own(id, marks);
+    },
+    onOpen: () => {
+      panels.clear();
+      settings.system = talk.chat.system;
+    },
+  },
+);
+const panels = new Panels(instruments, {
+  onChoose: (position) => transcript.choose(position),
+  onNote: (note) => say(note),
+});
+const chats = new Chats(store, talk);
+const tour = new Tour({
+  instruments,
+  ready: () => models.engine !== undefined && !talk.busy,
+  say: (text) => void talk.send(text),
+  shape: () => models.engine?.shape,
+});
+const welcome = new Welcome({ onExample: (text) => void talk.send(text), onTour: () => tour.start() });
+const models = new ModelMenu(query, settings, async (engine) => {
+  panels.use(engine);
+  await talk.use(engine);
+});
+new SettingsDialog(settings, {
+  onSystem: (text) => {
+    talk.system = text;
+  },
+  onBackend: () => {
+    // What is chosen on the page goes before what its address said.
+    query.backend = undefined;
+    void models.load();
+  },
 });
 
-prompt.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    prompt.form?.requestSubmit();
-  }
+element("open-tour", HTMLButtonElement).addEventListener("click", () => tour.start());
+newChat.addEventListener("click", () => {
+  talk.startOver();
+  composer.focus();
 });
+onRetry(() => void models.load());
 
-addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !stop.disabled) engine.stop();
-});
-stop.addEventListener("click", () => engine.stop());
-clear.addEventListener("click", () => {
-  startOver();
-  allow("idle");
-  prompt.focus();
-});
-element("sampling", HTMLFormElement).addEventListener("submit", (event) => event.preventDefault());
-menu.addEventListener("change", () => void loadModel());
-
-allow("loading");
-await fillMenu(menu, query.model);
-if (menu.options.length > 0) {
-  await loadModel();
-} else {
-  say("This server offers no models. Name one in the address: ?model=URL.", true);
-  allow("no model");
-}
+const before = await openedBefore(store);
+if (before) await talk.open(before);
+welcome.show(talk.chat.turns.length === 0, false);
+if (!store.lasting) say("This browser denies storage: conversations end with the page.", "trouble");
+await models.fill();
+composer.focus();

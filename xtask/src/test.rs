@@ -61,9 +61,10 @@ impl Part {
     }
 }
 
-/// The page as it is shipped, served as it is served.
+/// The page's parts that need no browser, then the page as it is shipped, served as it is served.
 fn browser() -> Result<()> {
     setup::packages()?;
+    step("vitest", || run(command(paths::node_bin("vitest")).args(["run", "--silent"]).current_dir(paths::www())))?;
     let (dist, chromium) = (build::page()?, setup::chromium()?);
     let mar = mar()?;
     step("Playwright", || {

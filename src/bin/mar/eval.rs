@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mar::chat::{ChatFormat, Message, Role};
 use mar::config::Site;
 use mar::energy::Ledger;
+use mar::math::nats;
 use mar::session::Session;
 use pollster::block_on;
 use serde::Deserialize;
@@ -178,11 +179,4 @@ impl Eval {
             );
         }
     }
-}
-
-/// -ln softmax(logits)[target].
-fn nats(logits: &[f32], target: usize) -> f64 {
-    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let total: f64 = logits.iter().map(|&x| (f64::from(x) - largest).exp()).sum();
-    total.ln() + largest - f64::from(logits[target])
 }

@@ -9,7 +9,11 @@ export class Breather {
   #last = performance.now();
 
   async breathe(): Promise<void> {
-    if (performance.now() - this.#last < INTERVAL) return;
+    if (performance.now() - this.#last >= INTERVAL) await this.pause();
+  }
+
+  /** Gives way now. */
+  async pause(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#channel.port1.onmessage = () => resolve();
       this.#channel.port2.postMessage(undefined);

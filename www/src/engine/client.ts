@@ -1,74 +1,73 @@
-// The page's side of the engine.
-import type {
-  Backend,
-  ChatEvent,
-  ChatOptions,
-  ChatReply,
-  FromEngine,
-  Measurement,
-  Message,
-  Progress,
-  Ready,
-  ToEngine,
-} from "./messages";
+// The page's side of the worker.
+import type { Dial, EngineEvent, FromEngine, Job, Jobs, Progress, ToEngine } from "./messages";
 
-/** What the engine is doing. */
-interface Job {
+/** Told of what happens while a job is done. */
+export interface Listeners {
   progress?: (progress: Progress) => void;
-  chatEvent?: (event: ChatEvent) => void;
-  resolve: (message: FromEngine) => void;
+  event?: (event: EngineEvent) => void;
+}
+
+/** Somebody who waits for an answer. */
+interface Waiting {
+  resolve: (answer: never) => void;
   reject: (error: Error) => void;
 }
 
-/** An engine in a worker of its own. One job at a time; a failed job leaves it usable. */
+/** An engine in a worker of its own. One job at a time; a job that fails leaves it usable, unless it is `broken` then. */
 export class EngineClient {
   readonly #worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  #job: Job | undefined;
+  readonly #dials = new Map<number, Waiting>();
+  #job: (Waiting & Listeners) | undefined;
+  #turns = 0;
+  #broken: string | undefined;
+  readonly #onBroken: (message: string) => void;
 
-  constructor() {
-    this.#worker.onmessage = (event: MessageEvent<FromEngine>) => this.#receive(event.data);
-    this.#worker.onerror = (event) =>
-      this.#fail(`the engine's worker failed: ${event.message || "it could not start"}`);
+  /** `onBroken` is told once, when the worker is of no more use. */
+  constructor(onBroken: (message: string) => void = () => {}) {
+    this.#onBroken = onBroken;
+    this.#worker.onmessage = ({ data }: MessageEvent<FromEngine>) => this.#receive(data);
+    this.#worker.onmessageerror = () => this.#break("the engine said something that cannot be read");
+    this.#worker.onerror = (event) => {
+      // It is told to the person.
+      event.preventDefault();
+      this.#break(`the engine broke (${event.message || "its worker could not start"})`);
+    };
   }
 
-  /** Downloads and loads the model at `url`, which replaces the one before. */
-  async load(url: string, backend: Backend, progress: (progress: Progress) => void): Promise<Ready> {
-    const end = await this.#run({ type: "load", url, backend }, { progress });
-    if (end.type === "ready") return end.ready;
-    throw new Error(`the engine answered ${end.type} to load`);
+  /** Why it can do no more; `undefined` while it can. */
+  get broken(): string | undefined {
+    return this.#broken;
   }
 
-  /** Replies to a chat; `chatEvent` gets the text as it comes. */
-  async chat(messages: Message[], options: ChatOptions, chatEvent: (event: ChatEvent) => void): Promise<ChatReply> {
-    const end = await this.#run({ type: "chat", messages, options }, { chatEvent });
-    if (end.type === "reply") return end.reply;
-    throw new Error(`the engine answered ${end.type} to chat`);
+  /** Has a job done. */
+  run<J extends Job>(job: J, ask: Jobs[J]["ask"], listeners: Listeners = {}): Promise<Jobs[J]["answer"]> {
+    if (this.#broken !== undefined) return Promise.reject(new Error(this.#broken));
+    if (this.#job) return Promise.reject(new Error("the engine is busy; wait for it, or stop it"));
+    return new Promise((resolve, reject) => {
+      this.#job = { ...listeners, resolve, reject };
+      this.#send({ type: "job", job, ask } as ToEngine);
+    });
   }
 
-  /** Times a made-up prompt and a greedy continuation. */
-  async measure(prompt: number, tokens: number): Promise<Measurement> {
-    const end = await this.#run({ type: "measure", prompt, tokens }, {});
-    if (end.type === "measured") return end.measurement;
-    throw new Error(`the engine answered ${end.type} to measure`);
+  /** Turns a dial, also while a job is done. */
+  turn(dial: Dial): Promise<void> {
+    if (this.#broken !== undefined) return Promise.reject(new Error(this.#broken));
+    this.#turns += 1;
+    const id = this.#turns;
+    return new Promise((resolve, reject) => {
+      this.#dials.set(id, { resolve, reject });
+      this.#send({ type: "turn", id, dial });
+    });
   }
 
-  /** Ends the reply that is being made, with what there is of it. */
+  /** Ends the job that is done, with what there is of it. */
   stop(): void {
     this.#send({ type: "stop" });
   }
 
   /** Ends the worker. */
   close(): void {
-    this.#worker.terminate();
-    this.#fail("the engine was closed");
-  }
-
-  #run(message: ToEngine, listeners: Pick<Job, "progress" | "chatEvent">): Promise<FromEngine> {
-    if (this.#job) return Promise.reject(new Error("the engine is busy; wait for it, or stop the reply"));
-    return new Promise((resolve, reject) => {
-      this.#job = { ...listeners, resolve, reject };
-      this.#send(message);
-    });
+    this.#end("the engine was closed");
   }
 
   #send(message: ToEngine): void {
@@ -78,20 +77,39 @@ export class EngineClient {
   #receive(message: FromEngine): void {
     if (message.type === "progress") {
       this.#job?.progress?.(message.progress);
-    } else if (message.type === "chat-event") {
-      this.#job?.chatEvent?.(message.event);
-    } else if (message.type === "failed") {
-      this.#fail(message.message);
+    } else if (message.type === "event") {
+      this.#job?.event?.(message.event);
+    } else if (message.type === "turned") {
+      const waiting = this.#dials.get(message.id);
+      this.#dials.delete(message.id);
+      if (message.problem === undefined) waiting?.resolve(undefined as never);
+      else waiting?.reject(new Error(message.problem));
+    } else if (message.type === "done") {
+      this.#endJob()?.resolve(message.answer as never);
+    } else if (message.broken) {
+      this.#break(message.message);
     } else {
-      const job = this.#job;
-      this.#job = undefined;
-      job?.resolve(message);
+      this.#endJob()?.reject(new Error(message.message));
     }
   }
 
-  #fail(message: string): void {
+  #endJob(): Waiting | undefined {
     const job = this.#job;
     this.#job = undefined;
-    job?.reject(new Error(message));
+    return job;
+  }
+
+  #break(message: string): void {
+    if (this.#broken !== undefined) return;
+    this.#end(message);
+    this.#onBroken(message);
+  }
+
+  #end(message: string): void {
+    this.#broken ??= message;
+    this.#worker.terminate();
+    const waiting = [this.#endJob(), ...this.#dials.values()];
+    this.#dials.clear();
+    for (const one of waiting) one?.reject(new Error(message));
   }
 }

@@ -1,41 +1,68 @@
-// Everything that page and engine say to each other.
+// Everything that page and worker say to each other.
+import type { EngineEvent, Measurement } from "../../pkg/mar";
 import type {
   Backend,
   BackendChoice,
-  ChatEvent,
   ChatOptions,
-  ChatReply,
-  Measurement,
+  Controls,
+  Loss,
   Message,
-  ModelInfo,
-} from "../../pkg/mar";
+  Progress,
+  Replay,
+  Replayed,
+  Reply,
+  Shape,
+  Watch,
+} from "../mar/types";
 
-export type { Backend, BackendChoice, ChatEvent, ChatOptions, ChatReply, Measurement, Message, ModelInfo };
+export type { Backend, BackendChoice, ChatOptions, EngineEvent, Loss, Measurement, Message, Progress, Reply, Shape };
 
 /** A model that is ready. */
 export interface Ready {
-  info: ModelInfo;
+  shape: Shape;
   backend: BackendChoice;
 }
 
-/** How much of the weights has come, in bytes. */
-export interface Progress {
-  received: number;
-  total: number;
+/** What the worker does, one at a time: what it is asked with, and what it answers. */
+export interface Jobs {
+  load: { ask: { url: string; backend: Backend }; answer: Ready };
+  chat: { ask: { messages: Message[]; options: ChatOptions }; answer: Reply };
+  replay: { ask: Replay; answer: Replayed };
+  loss: { ask: { text: string }; answer: Loss };
+  save: { ask: null; answer: Uint8Array<ArrayBuffer> };
+  restore: { ask: Uint8Array; answer: null };
+  reset: { ask: null; answer: null };
+  measure: { ask: { prompt: number; tokens: number }; answer: Measurement };
 }
 
-/** From the page to the engine. All but `stop` are jobs: the engine does one at a time. */
+/** The name of a job. */
+export type Job = keyof Jobs;
+
+/** What may be turned at any moment, also while a job is done. */
+export type Dial = { name: "set"; value: Controls } | { name: "watch"; value: Watch | null };
+
+/** From the page to the worker. */
 export type ToEngine =
-  | { type: "load"; url: string; backend: Backend }
-  | { type: "chat"; messages: Message[]; options: ChatOptions }
-  | { type: "measure"; prompt: number; tokens: number }
+  | { [J in Job]: { type: "job"; job: J; ask: Jobs[J]["ask"] } }[Job]
+  | { type: "turn"; id: number; dial: Dial }
+  /** Ends the job, with what there is of it. */
   | { type: "stop" };
 
-/** From the engine to the page. `ready`, `reply`, `measured` and `failed` end a job. */
+/** From the worker to the page. `done` and `failed` end the job; `turned` answers `turn`. */
 export type FromEngine =
   | { type: "progress"; progress: Progress }
-  | { type: "chat-event"; event: ChatEvent }
-  | { type: "ready"; ready: Ready }
-  | { type: "reply"; reply: ChatReply }
-  | { type: "measured"; measurement: Measurement }
-  | { type: "failed"; message: string };
+  | { type: "event"; event: EngineEvent }
+  | { type: "done"; answer: Jobs[Job]["answer"] }
+  /** `broken`: the worker is of no more use. */
+  | { type: "failed"; message: string; broken: boolean }
+  | { type: "turned"; id: number; problem?: string };
+
+/** The memory of all typed arrays in a message, to be handed over instead of copied. */
+export function memoryOf(value: unknown, found: Transferable[] = []): Transferable[] {
+  if (ArrayBuffer.isView(value)) {
+    found.push(value.buffer as ArrayBuffer);
+  } else if (typeof value === "object" && value !== null) {
+    for (const part of Object.values(value)) memoryOf(part, found);
+  }
+  return found;
+}

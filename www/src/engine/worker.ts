@@ -1,55 +1,124 @@
-// The engine's side: owns the WebAssembly, does one job at a time, and hears "stop" between two tokens.
-import init, { type Engine, ModelLoader } from "../../pkg/mar";
+// The engine's side: owns the WebAssembly, does one job at a time, and hears "stop" and the dials between two tokens.
+import init, { type Dials, type Engine, type EngineEvent, ModelLoader } from "../../pkg/mar";
 import wasmUrl from "../../pkg/mar_bg.wasm?url";
+import { adapterName, withName } from "./adapter";
 import { Breather } from "./breather";
 import { download } from "./download";
-import type { ChatEvent, FromEngine, ToEngine } from "./messages";
+import {
+  type BackendChoice,
+  type Dial,
+  type FromEngine,
+  type Job,
+  type Jobs,
+  memoryOf,
+  type ToEngine,
+} from "./messages";
 
 let engine: Engine | undefined;
+let dials: Dials | undefined;
+/** Where the model came from. */
+let source = "";
+let adapter = "";
 let stopped = false;
 const breather = new Breather();
 const wasm = init({ module_or_path: wasmUrl });
+// Whoever asks for a job is told.
+wasm.catch(() => {});
 
 function post(message: FromEngine): void {
-  postMessage(message);
+  postMessage(message, { transfer: memoryOf(message) });
 }
 
-async function work(message: Exclude<ToEngine, { type: "stop" }>): Promise<FromEngine> {
-  await wasm;
-  if (message.type === "load") {
-    engine?.free();
-    engine = undefined;
-    const loader = new ModelLoader();
-    await download(message.url, loader, (progress) => post({ type: "progress", progress }));
-    engine = await loader.finish(message.backend);
-    return { type: "ready", ready: { info: engine.info(), backend: engine.backend() } };
-  }
+function named(choice: BackendChoice): BackendChoice {
+  return { ...choice, name: withName(choice.name, adapter), why: withName(choice.why, adapter) };
+}
+
+async function listen(event: EngineEvent): Promise<boolean> {
+  if (event.type === "moved") post({ type: "event", event: { ...event, backend: named(event.backend) } });
+  else if (event.type !== "work") post({ type: "event", event });
+  await breather.breathe();
+  return !stopped;
+}
+
+function loaded(): Engine {
   if (!engine) throw new Error("no model is loaded");
-  if (message.type === "measure") {
-    return { type: "measured", measurement: await engine.measure(message.prompt, message.tokens) };
-  }
+  return engine;
+}
+
+/** The model once more, and all of it: its engine has lost its GPU. */
+async function fetchModel(url: string): Promise<ModelLoader> {
+  const loader = new ModelLoader();
+  await download(url, loader, (progress) => post({ type: "progress", progress }));
+  return loader;
+}
+
+const jobs: { [J in Job]: (ask: Jobs[J]["ask"]) => Promise<Jobs[J]["answer"]> } = {
+  load: async ({ url, backend }) => {
+    engine?.free();
+    dials?.free();
+    engine = dials = undefined;
+    const loader = await fetchModel(url);
+    source = url;
+    adapter = await adapterName();
+    engine = await loader.finish(backend);
+    dials = engine.dials();
+    return { shape: engine.shape(), backend: named(engine.backend()) };
+  },
+  chat: async ({ messages, options }) => {
+    const reply = await loaded().chat(messages, options, listen, () => fetchModel(source));
+    const { backend, why } = reply.stats;
+    return { ...reply, stats: { ...reply.stats, backend: withName(backend, adapter), why: withName(why, adapter) } };
+  },
+  replay: (replay) => loaded().replay(replay, listen),
+  loss: ({ text }) => loaded().loss(text, listen),
+  save: async () => (await loaded().save()) as Uint8Array<ArrayBuffer>,
+  restore: async (bytes) => {
+    loaded().load(bytes);
+    return null;
+  },
+  reset: async () => {
+    loaded().reset();
+    return null;
+  },
+  measure: ({ prompt, tokens }) => loaded().measure(prompt, tokens),
+};
+
+async function work<J extends Job>(job: J, ask: Jobs[J]["ask"]): Promise<void> {
   stopped = false;
-  const reply = await engine.chat(message.messages, message.options, async (event: ChatEvent) => {
-    post({ type: "chat-event", event });
-    await breather.breathe();
-    return !stopped;
-  });
-  return { type: "reply", reply };
+  try {
+    await wasm;
+    // Somebody may have changed their mind already.
+    await breather.pause();
+    post({ type: "done", answer: await jobs[job](ask) });
+  } catch (error) {
+    post({ type: "failed", ...failure(error) });
+  }
 }
 
-/** The sentence of an error; a fault of ours says so. */
-function sentence(error: unknown): string {
-  if (error instanceof WebAssembly.RuntimeError) {
-    engine = undefined;
-    return `the engine broke (${error.message}); load the model again`;
+/** The sentence of an error, and whether anything can be done after it. */
+function failure(error: unknown): { message: string; broken: boolean } {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof WebAssembly.CompileError || error instanceof WebAssembly.LinkError) {
+    const way = "use a browser with WebAssembly SIMD: Chrome 91, Firefox 89, Safari 16.4, or a newer one";
+    return { message: `this browser cannot run the engine (${message}); ${way}`, broken: true };
   }
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof WebAssembly.RuntimeError) return { message: `the engine broke (${message})`, broken: true };
+  return { message, broken: false };
 }
 
-addEventListener("message", (event: MessageEvent<ToEngine>) => {
-  if (event.data.type === "stop") {
-    stopped = true;
-    return;
+function turn(id: number, dial: Dial): void {
+  try {
+    if (!dials) throw new Error("no model is loaded");
+    if (dial.name === "set") dials.set(dial.value);
+    else dials.watch(dial.value);
+    post({ type: "turned", id });
+  } catch (error) {
+    post({ type: "turned", id, problem: failure(error).message });
   }
-  work(event.data).then(post, (error: unknown) => post({ type: "failed", message: sentence(error) }));
+}
+
+addEventListener("message", ({ data }: MessageEvent<ToEngine>) => {
+  if (data.type === "stop") stopped = true;
+  else if (data.type === "turn") turn(data.id, data.dial);
+  else void work(data.job, data.ask);
 });

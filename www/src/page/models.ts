@@ -1,5 +1,10 @@
-// The menu of models.
+// The menu of models, and the one that is loaded.
+import { Mar } from "../mar";
+import { element } from "./element";
 import { formatBytes } from "./format";
+import type { Query } from "./query";
+import type { Settings } from "./settings";
+import { say, sentence, showBackend, showProgress } from "./status";
 
 /** A model that this server offers. */
 interface Offer {
@@ -7,18 +12,101 @@ interface Offer {
   bytes: number;
 }
 
-/** Fills the menu; the chosen folder first if the address names one. */
-export async function fillMenu(menu: HTMLSelectElement, asked: string | undefined): Promise<void> {
-  const options: HTMLOptionElement[] = [];
+/** Chooses and loads. */
+export class ModelMenu {
+  /** The model that is ready. */
+  engine: Mar | undefined;
+  readonly #menu = element("model", HTMLSelectElement);
+  readonly #query: Query;
+  readonly #settings: Settings;
+  readonly #use: (engine: Mar | undefined) => Promise<void>;
+  #loading: AbortController | undefined;
+
+  /** `use` gets every engine that is ready, and `undefined` before it goes. */
+  constructor(query: Query, settings: Settings, use: (engine: Mar | undefined) => Promise<void>) {
+    this.#query = query;
+    this.#settings = settings;
+    this.#use = use;
+    this.#menu.addEventListener("change", () => void this.load());
+  }
+
+  /** While an answer is made, nobody takes the model away. */
+  set locked(locked: boolean) {
+    this.#menu.disabled = locked;
+  }
+
+  /** Fills the menu, the model that the address names first, and loads the first. */
+  async fill(): Promise<void> {
+    const options = (await offers()).map(
+      ({ name, bytes }) => new Option(`${name}, ${formatBytes(bytes)}`, `models/${name}/`),
+    );
+    const asked = this.#query.model;
+    if (asked !== undefined) {
+      // A model of this server may be named in short.
+      const known = options.find(({ value }) => value === asked || value === `models/${asked}/`);
+      if (known) options.splice(options.indexOf(known), 1);
+      options.unshift(known ?? new Option(asked, asked));
+    }
+    this.#menu.replaceChildren(...options);
+    if (options.length > 0) await this.load();
+    else say("This server offers no models. Name one in the address: ?model=URL.", "trouble");
+  }
+
+  /** Loads what the menu says, in place of what is loaded. */
+  async load(): Promise<void> {
+    this.#loading?.abort();
+    const loading = new AbortController();
+    this.#loading = loading;
+    this.engine?.dispose();
+    this.engine = undefined;
+    await this.#use(undefined);
+    say("Loading the model.");
+    showBackend("");
+    showProgress("connecting");
+    try {
+      const engine = Mar.open(this.#menu.value, {
+        backend: this.#query.backend ?? this.#settings.backend,
+        signal: loading.signal,
+        onProgress: (progress) => {
+          if (!loading.signal.aborted) showProgress(progress);
+        },
+      });
+      // For scripts.
+      Object.assign(window, { mar: engine });
+      engine.on("trouble", (trouble) => {
+        say(`${sentence(trouble)}.`, "trouble");
+        // Other hardware may have taken over.
+        tellBackend(engine);
+      });
+      await engine.ready;
+      if (loading.signal.aborted) {
+        engine.dispose();
+        return;
+      }
+      this.engine = engine;
+      await this.#use(engine);
+      tellBackend(engine);
+      say(`${engine.shape.name} is ready.`);
+    } catch (error) {
+      if (loading.signal.aborted) return;
+      say(`The model could not be loaded. ${sentence(error)}.`, "trouble, try again");
+    } finally {
+      if (this.#loading === loading) showProgress(undefined);
+    }
+  }
+}
+
+function tellBackend({ backend }: Mar): void {
+  showBackend(`Runs on ${backend.name}: ${backend.why}.`);
+}
+
+/** What this server offers. */
+async function offers(): Promise<Offer[]> {
   try {
     const response = await fetch("models/index.json");
-    if (response.ok) {
-      const offers = (await response.json()) as Offer[];
-      options.push(...offers.map(({ name, bytes }) => new Option(`${name}, ${formatBytes(bytes)}`, `models/${name}/`)));
-    }
+    return response.ok ? ((await response.json()) as Offer[]) : [];
   } catch {
     // No list, no offers: the address may still name a model, and the page says what to do if it does not.
+    return [];
   }
-  if (asked !== undefined) options.unshift(new Option(asked, asked));
-  menu.replaceChildren(...options);
 }

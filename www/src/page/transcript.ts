@@ -1,48 +1,80 @@
-// The chat so far, on the page.
-import type { Message } from "../engine/messages";
+// The shown path of a conversation.
+import { type Conversation, pathOf, siblingsOf } from "./conversation";
+import { element } from "./element";
+import { type TurnEvents, TurnView } from "./turn";
 
-const SPEAKERS = { system: "System", user: "You", assistant: "MAR" } as const;
+/** Nearer to the end than this, in pixels, the page follows a growing answer. */
+const NEAR = 60;
 
-/** A list of messages; the last one may still be growing. */
+/** The list of messages. */
 export class Transcript {
-  readonly #list: HTMLOListElement;
+  readonly #list = element("transcript", HTMLOListElement);
+  readonly #scroll = element("scroll", HTMLElement);
+  readonly #views = new Map<string, TurnView>();
+  readonly #events: TurnEvents;
+  #atEnd = true;
 
-  constructor(list: HTMLOListElement) {
-    this.#list = list;
+  constructor(events: TurnEvents) {
+    this.#events = events;
+    // What scrolls must be reached by the keyboard.
+    this.#scroll.tabIndex = 0;
+    this.#scroll.addEventListener("scroll", () => {
+      this.#atEnd = this.#isNearEnd();
+    });
+    // Less room must not hide the end from somebody who was there.
+    new ResizeObserver(() => {
+      if (this.#atEnd) this.follow();
+    }).observe(this.#scroll);
   }
 
-  /** Adds a message, and returns where its text goes. */
-  add(role: Message["role"], content: string): HTMLElement {
-    const [item, speaker, body] = ["li", "strong", "p"].map((tag) => document.createElement(tag)) as [
-      HTMLElement,
-      HTMLElement,
-      HTMLElement,
-    ];
-    item.className = role;
-    speaker.textContent = SPEAKERS[role];
-    body.textContent = content;
-    item.append(speaker, body);
-    this.#list.append(item);
-    this.follow();
-    return body;
+  /** Shows the path of a conversation. While `busy`, nothing but copying can be done. */
+  show(chat: Conversation, busy: boolean): void {
+    const path = pathOf(chat);
+    const shown = new Set(path.map(({ id }) => id));
+    for (const [id, view] of this.#views) {
+      if (shown.has(id)) continue;
+      view.item.remove();
+      this.#views.delete(id);
+    }
+    path.forEach((turn, index) => {
+      let view = this.#views.get(turn.id);
+      if (!view) {
+        view = new TurnView(turn, this.#events);
+        this.#views.set(turn.id, view);
+      }
+      const siblings = siblingsOf(chat, turn);
+      const [branch, last] = [siblings.indexOf(turn), index + 1 === path.length];
+      view.settle({ branch, branches: siblings.length, last, busy });
+      if (this.#list.children[index] !== view.item)
+        this.#list.insertBefore(view.item, this.#list.children[index] ?? null);
+    });
+    this.#list.classList.toggle("busy", busy);
   }
 
-  /** While a reply grows, screen readers wait. */
-  set busy(busy: boolean) {
-    this.#list.setAttribute("aria-busy", String(busy));
+  /** The answer with this id has more text. */
+  grow(id: string): void {
+    this.#views.get(id)?.grow();
+    if (this.#atEnd) requestAnimationFrame(() => this.follow());
+  }
+
+  /** Marks a token: of one answer, or of whichever has that position. */
+  choose(position: number, answer?: string): void {
+    for (const [id, view] of this.#views) view.choose(answer === undefined || answer === id ? position : undefined);
+  }
+
+  /** Forgets what was drawn: another conversation is shown next. */
+  clear(): void {
+    this.#views.clear();
+    this.#list.replaceChildren();
   }
 
   /** Shows the end. */
   follow(): void {
-    this.#list.scrollTop = this.#list.scrollHeight;
+    this.#scroll.scrollTop = this.#scroll.scrollHeight;
   }
 
-  /** Removes the newest message. */
-  removeLast(): void {
-    this.#list.lastElementChild?.remove();
-  }
-
-  clear(): void {
-    this.#list.replaceChildren();
+  #isNearEnd(): boolean {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
+    return scrollHeight - scrollTop - clientHeight < NEAR;
   }
 }

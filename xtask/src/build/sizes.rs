@@ -16,13 +16,14 @@ const WASM_LIMIT: (usize, usize) = (3_000_000, 800_000);
 /// Prints the sizes of all files but the models, and fails where the engine is too large.
 pub fn check() -> Result<()> {
     let assets = paths::dist().join("assets");
-    let product = Product::new("sizes", &["dist/assets", "dist/index.html", "xtask/src/build/sizes.rs"], "")?;
+    let product =
+        Product::new("sizes", &["dist/assets", "dist/index.html", "dist/mar.js", "xtask/src/build/sizes.rs"], "")?;
     if product.is_fresh(&[&assets]) {
         return Ok(());
     }
     step("measure dist/", || {
         let mut files = files(&assets)?;
-        files.push(paths::dist().join("index.html"));
+        files.extend(["index.html", "mar.js"].map(|file| paths::dist().join(file)));
         println!("{:>10} {:>10}  file", "bytes", "brotli");
         let mut total = (0, 0);
         for file in &files {

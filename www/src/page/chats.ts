@@ -1,0 +1,114 @@
+// The list of conversations, and their way to and from files.
+import { make } from "../pictures/common/dom";
+import type { Conversation } from "./conversation";
+import { element } from "./element";
+import { fileName, offer } from "./files";
+import { say, sentence } from "./status";
+import type { Store } from "./store";
+import type { Talk } from "./talk";
+import { pack, unpack } from "./transfer";
+
+const day = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
+
+/** The drawer with all conversations of this browser. */
+export class Chats {
+  readonly #drawer = element("chats", HTMLElement);
+  readonly #opener = element("open-chats", HTMLButtonElement);
+  readonly #list = element("chat-list", HTMLUListElement);
+  readonly #export = element("export", HTMLButtonElement);
+  readonly #file = element("import-file", HTMLInputElement);
+  readonly #store: Store;
+  readonly #talk: Talk;
+
+  constructor(store: Store, talk: Talk) {
+    this.#store = store;
+    this.#talk = talk;
+    this.#opener.addEventListener("click", () => this.#toggle(this.#drawer.hidden === true));
+    element("close-chats", HTMLButtonElement).addEventListener("click", () => this.#toggle(false));
+    this.#drawer.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.#toggle(false);
+    });
+    this.#export.addEventListener("click", () => void this.#exportChat());
+    element("import", HTMLButtonElement).addEventListener("click", () => this.#file.click());
+    this.#file.addEventListener("change", () => void this.#importChat());
+    store.onChange = () => void this.refresh();
+    element("chats-note", HTMLParagraphElement).textContent = store.lasting
+      ? "Kept in this browser, and nowhere else."
+      : "This browser denies storage: conversations end with the page. Export what you want to keep.";
+  }
+
+  /** Lists what there is now. */
+  async refresh(): Promise<void> {
+    this.#export.disabled = this.#talk.chat.turns.length === 0;
+    if (this.#drawer.hidden) return;
+    const chats = await this.#store.list();
+    this.#list.replaceChildren(...chats.map((chat) => this.#entry(chat)));
+    if (chats.length === 0) this.#list.append(make("li", { className: "note", textContent: "None yet." }));
+  }
+
+  #toggle(open: boolean): void {
+    this.#drawer.hidden = !open;
+    this.#opener.setAttribute("aria-expanded", String(open));
+    if (open) void this.refresh().then(() => this.#list.querySelector("button")?.focus());
+    else this.#opener.focus();
+  }
+
+  #entry(chat: Conversation): HTMLLIElement {
+    const open = make(
+      "button",
+      { type: "button", className: "chat-entry", disabled: this.#talk.busy },
+      make("span", { className: "chat-title", textContent: chat.title }),
+      make("span", { className: "chat-date", textContent: day.format(chat.updated) }),
+    );
+    if (chat.id === this.#talk.chat.id) open.setAttribute("aria-current", "true");
+    open.addEventListener("click", () => void this.#open(chat.id));
+    const remove = make("button", { type: "button", className: "small", textContent: "Delete" });
+    remove.setAttribute("aria-label", `Delete the conversation ${chat.title}`);
+    remove.disabled = this.#talk.busy;
+    // The second click does it: there is no way back.
+    remove.addEventListener("click", () => {
+      if (remove.textContent === "Delete") remove.textContent = "Really?";
+      else void this.#remove(chat.id);
+    });
+    return make("li", {}, open, remove);
+  }
+
+  async #open(id: string): Promise<void> {
+    const chat = await this.#store.get(id);
+    if (!chat || this.#talk.busy) return;
+    await this.#talk.open(chat);
+    await this.refresh();
+  }
+
+  async #remove(id: string): Promise<void> {
+    await this.#store.remove(id);
+    if (id === this.#talk.chat.id) this.#talk.startOver();
+    await this.refresh();
+  }
+
+  async #exportChat(): Promise<void> {
+    const { chat } = this.#talk;
+    const kept = await this.#store.state(chat.id);
+    const state = kept?.leaf === chat.leaf ? kept.bytes : undefined;
+    offer(fileName(chat.title), pack({ conversation: chat, state }));
+  }
+
+  async #importChat(): Promise<void> {
+    const file = this.#file.files?.[0];
+    this.#file.value = "";
+    if (!file) return;
+    try {
+      const { conversation, state } = unpack(await file.text());
+      const { id, leaf, model } = conversation;
+      await this.#store.put(conversation);
+      if (state && leaf !== null) {
+        await this.#store.putState({ id, leaf, model, bytes: state, updated: Date.now() });
+      }
+      await this.#talk.open(conversation);
+      await this.refresh();
+      say(`${conversation.title} is open.`);
+    } catch (error) {
+      say(`${file.name} was not imported. ${sentence(error)}.`, "trouble");
+    }
+  }
+}

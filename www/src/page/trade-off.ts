@@ -1,0 +1,71 @@
+// What the dials do to quality, firing and cost: measured on a short text whenever nobody waits for an answer.
+import type { Mar } from "../mar";
+import { type Controls, neuronsOf, type Shape, SITES } from "../mar/types";
+import type { Effect } from "../pictures";
+
+/** What the network's words are held against: small talk, as it was trained on. */
+const TEXT =
+  "Hello! How are you today? I am fine, thank you. And you? I have a cat named Luna. That is a cute name for a cat! " +
+  "What do you like to eat? I like bread and cheese. What is the capital of France? The capital of France is Paris.";
+
+/** Milliseconds without a change or an answer before it begins. */
+const REST = 600;
+
+/** Measures when there is time. */
+export class TradeOff {
+  readonly #show: (effect: Effect) => void;
+  #timer = 0;
+  #asked = 0;
+  #again: (() => void) | undefined;
+
+  constructor(show: (effect: Effect) => void) {
+    this.#show = show;
+  }
+
+  /** Measures under these controls, soon. A later call takes the place of this one. */
+  ask(mar: Mar, controls: Controls): void {
+    clearTimeout(this.#timer);
+    this.#asked += 1;
+    const asked = this.#asked;
+    this.#again = () => this.ask(mar, controls);
+    this.#timer = window.setTimeout(async () => {
+      try {
+        const { nats_per_token, ledger } = await mar.loss(TEXT);
+        if (asked !== this.#asked) return;
+        this.#again = undefined;
+        this.#show({
+          nats: nats_per_token,
+          joules: (ledger.energy_pj.with_memory / ledger.tokens) * 1e-12,
+          rate: ledger.spikes / ledger.tokens / chances(mar.shape, controls),
+        });
+      } catch {
+        // It gave way to an answer, or there is no tokenizer: the next change asks again.
+      }
+    }, REST);
+  }
+
+  /** Gives way to something that a person waits for; returns what goes on with it. */
+  giveWay(mar: Mar): () => void {
+    const again = this.#again;
+    if (!again) return () => {};
+    this.cancel();
+    mar.stop();
+    return again;
+  }
+
+  /** Forgets what was asked. */
+  cancel(): void {
+    clearTimeout(this.#timer);
+    this.#asked += 1;
+    this.#again = undefined;
+  }
+}
+
+/** Neurons times micro-steps of one token. */
+function chances(shape: Shape, controls: Controls): number {
+  const site = SITES.map((site, index) => {
+    const trained = shape.steps[index] ?? 0;
+    return neuronsOf(shape, site) * (controls.steps === 0 ? trained : Math.min(trained, controls.steps));
+  });
+  return shape.n_layers * site.reduce((sum, count) => sum + count, 0);
+}

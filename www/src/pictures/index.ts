@@ -1,0 +1,9 @@
+// The pictures: each takes a host element and plain data, and knows neither the engine nor the page.
+import "./pictures.css";
+
+export { Dial, type DialEvents, type Effect } from "./dial/dial";
+export { EnergyPanel, type EnergyPanelEvents } from "./energy/panel";
+export { FiringMap, type FiringMapEvents } from "./firing-map";
+export { MembraneTrace } from "./membrane";
+export { type NeuronRange, Raster, type RasterEvents } from "./raster/raster";
+export { SpeedPanel } from "./speed/panel";

@@ -1,0 +1,107 @@
+import { beforeAll, expect, test } from "vitest";
+import type { Spikes } from "../../mar/types";
+import { countSpikes, type Inks, type Look, Painter, split } from "./paint";
+import { Tape } from "./tape";
+
+const STEPS = 4;
+const INKS: Inks = { positive: [255, 0, 0], negative: [0, 0, 255], ground: [0, 0, 0], shade: [0, 9, 0] };
+
+beforeAll(() => {
+  // Node has no images; the painter needs no more than this of one.
+  class Image {
+    readonly data: Uint8ClampedArray;
+    constructor(
+      readonly width: number,
+      readonly height: number,
+    ) {
+      this.data = new Uint8ClampedArray(4 * width * height);
+    }
+  }
+  Object.assign(globalThis, { ImageData: Image });
+});
+
+function tapeOf(neurons: number, tokens: number): Tape {
+  const tape = new Tape();
+  for (let position = 0; position < tokens; position++) {
+    // No regular pattern, and every sign.
+    const trains = Int8Array.from(
+      { length: neurons * STEPS },
+      (_, i) => (((i * 7919 + position * 104729) % 13) % 3) - 1,
+    );
+    const spikes: Spikes = { position, layer: 0, site: "down", steps: STEPS, neurons, trains };
+    tape.push(spikes, "");
+  }
+  return tape;
+}
+
+function lookOf(column: number, height: number, neurons: number): Look {
+  return { column, height, rows: { start: 0, length: neurons }, inks: INKS };
+}
+
+test.each([
+  ["a pixel for each", 1, 20],
+  ["several for a pixel", 0.7, 7],
+  ["pixels between the columns", 1.3, 20],
+])("no spike is lost: %s", (_, column, height) => {
+  for (const token of tapeOf(20, 4).tokens) {
+    const width = Math.floor((token.start + STEPS) * column) - Math.floor(token.start * column);
+    const counts = countSpikes(token, lookOf(column, height, 20), 0, width);
+    let [positive, negative] = [0, 0];
+    for (const count of counts) {
+      positive += split(count)[0];
+      negative += split(count)[1];
+    }
+    // A tick may be two pixels wide, but none is zero.
+    expect(positive).toBeGreaterThanOrEqual(token.positive);
+    expect(negative).toBeGreaterThanOrEqual(token.negative);
+    if (column <= 1) expect([positive, negative]).toEqual([token.positive, token.negative]);
+  }
+});
+
+test("a part of a tile is that part of the whole", () => {
+  const [, token] = tapeOf(6, 2).tokens;
+  if (!token) throw new Error("no token");
+  const look = lookOf(9.5, 30, 6);
+  const [whole, part] = [countSpikes(token, look, 0, 38), countSpikes(token, look, 11, 29)];
+  for (let y = 0; y < 30; y++) {
+    expect(Array.from(part.subarray(y * 18, y * 18 + 18))).toEqual(
+      Array.from(whole.subarray(y * 38 + 11, y * 38 + 29)),
+    );
+  }
+});
+
+test("neuron 0 is at the bottom, and signs have their own halves of a tall row", () => {
+  const tape = new Tape();
+  const trains = Int8Array.of(1, -1, 0, 0);
+  const token = tape.push({ position: 0, layer: 0, site: "down", steps: 2, neurons: 2, trains }, "");
+  const counts = countSpikes(token, lookOf(1, 8, 2), 0, 2);
+  const rows = Array.from({ length: 8 }, (_, y) =>
+    Array.from(counts.subarray(2 * y, 2 * y + 2), (count) => split(count).join()),
+  );
+  const empty = ["0,0", "0,0"];
+  expect(rows).toEqual([empty, empty, empty, empty, ["1,0", "0,0"], ["1,0", "0,0"], ["0,0", "0,1"], ["0,0", "0,1"]]);
+});
+
+test.each([3, 3.5, 40])("sliding shows what painting anew shows, at %d pixels a step", (column) => {
+  const tape = tapeOf(10, 6);
+  const sliding = new Painter();
+  for (let start = 0; start < 12; start += 0.4) {
+    const view = { columns: { start, length: 60 / column }, rows: { start: 2, length: 7 } };
+    const fresh = new Painter().paint(tape.tokens, view, 60, 21, INKS);
+    const slid = sliding.paint(tape.tokens, view, 60, 21, INKS);
+    expect(slid.data).toEqual(fresh.data);
+  }
+  const [first] = tape.tokens;
+  const image = sliding.paint(
+    tape.tokens,
+    { columns: { start: 0, length: 60 / column }, rows: { start: 0, length: 10 } },
+    60,
+    10,
+    INKS,
+  );
+  // The pixel of each neuron's first micro-step, from the bottom, is its spike's.
+  const reds = Array.from({ length: 10 }, (_, neuron) => image.data[4 * 60 * (9 - neuron)]);
+  expect(reds).toEqual(
+    Array.from({ length: 10 }, (_, neuron) => (first && tape.spike(first, neuron, 0) === 1 ? 255 : 0)),
+  );
+});
