@@ -119,6 +119,11 @@ export class Mar {
     this.#runner.stop();
   }
 
+  /** Ends a loss or replay that is being made, but never a reply. */
+  stopIdle(): void {
+    this.#runner.stopIdle();
+  }
+
   /** Says what is probed of every following token, also of a reply that is being made; `null`: nothing, at no cost. */
   watch(watch: Watch | null): Promise<void> {
     return this.#runner.turn({ name: "watch", value: watch });

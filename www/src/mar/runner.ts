@@ -47,8 +47,10 @@ export class Runner {
   /** Has a job done after those before it. */
   async run<J extends Job>(job: J, ask: Jobs[J]["ask"], listeners: Listeners = {}): Promise<Jobs[J]["answer"]> {
     const idle = IDLE.includes(job);
-    if (!idle && this.#current !== undefined && IDLE.includes(this.#current)) this.#engine.stop();
-    if (job === "chat") this.#chats += 1;
+    if (job === "chat") {
+      this.stopIdle();
+      this.#chats += 1;
+    }
     try {
       return await this.#queue(async () => {
         if (idle && this.#chats > 0) throw new DOMException("it gave way to a reply", "AbortError");
@@ -83,6 +85,11 @@ export class Runner {
   stop(): void {
     if (this.#current) this.#engine.stop();
     this.#stopNext = this.#chats > 0 && this.#current !== "chat";
+  }
+
+  /** Ends the job that is done where nobody waits for a reply of it. */
+  stopIdle(): void {
+    if (this.#current && IDLE.includes(this.#current)) this.#engine.stop();
   }
 
   close(): void {

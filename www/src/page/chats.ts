@@ -10,6 +10,9 @@ import { pack, unpack } from "./transfer";
 
 const day = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
 
+/** What the button that deletes says when it has been pressed once. */
+const SURE = "Really?";
+
 /** The drawer with all conversations of this browser. */
 export class Chats {
   readonly #drawer = element("chats", HTMLElement);
@@ -19,6 +22,8 @@ export class Chats {
   readonly #file = element("import-file", HTMLInputElement);
   readonly #store: Store;
   readonly #talk: Talk;
+  /** The conversation whose deletion waits for a second click. */
+  #sure: string | undefined;
 
   constructor(store: Store, talk: Talk) {
     this.#store = store;
@@ -62,13 +67,21 @@ export class Chats {
     );
     if (chat.id === this.#talk.chat.id) open.setAttribute("aria-current", "true");
     open.addEventListener("click", () => void this.#open(chat.id));
-    const remove = make("button", { type: "button", className: "small", textContent: "Delete" });
+    const remove = make("button", {
+      type: "button",
+      className: "small",
+      textContent: this.#sure === chat.id ? SURE : "Delete",
+    });
     remove.setAttribute("aria-label", `Delete the conversation ${chat.title}`);
     remove.disabled = this.#talk.busy;
-    // The second click does it: there is no way back.
+    // The second click does it: there is no way back. The list may be drawn anew between the two.
     remove.addEventListener("click", () => {
-      if (remove.textContent === "Delete") remove.textContent = "Really?";
-      else void this.#remove(chat.id);
+      if (this.#sure === chat.id) {
+        void this.#remove(chat.id);
+      } else {
+        this.#sure = chat.id;
+        remove.textContent = SURE;
+      }
     });
     return make("li", {}, open, remove);
   }
@@ -81,6 +94,7 @@ export class Chats {
   }
 
   async #remove(id: string): Promise<void> {
+    this.#sure = undefined;
     await this.#store.remove(id);
     if (id === this.#talk.chat.id) this.#talk.startOver();
     await this.refresh();

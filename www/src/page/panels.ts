@@ -36,6 +36,8 @@ export class Panels {
   #mar: Mar | undefined;
   #neuron: number | undefined;
   #answer = SCRIPT;
+  /** Whose energies are shown. */
+  #shown = SCRIPT;
 
   constructor(instruments: Instruments, events: PanelsEvents) {
     this.#events = events;
@@ -126,6 +128,7 @@ export class Panels {
     const events = this.#log.of(answer);
     const event = events.find((event) => event.position === position);
     if (event) {
+      this.#shown = answer;
       this.#energy.show(events, position);
       this.#map.show(event);
     }
@@ -144,8 +147,10 @@ export class Panels {
       this.#membrane.cut(event.position);
       this.#energy.clear();
       this.#map.clear();
+      this.#shown = this.#answer;
     }
-    this.#energy.push(event);
+    // Not into the sums of an earlier answer that somebody looks back on.
+    if (this.#shown === this.#answer) this.#energy.push(event);
     this.#map.push(event);
   }
 

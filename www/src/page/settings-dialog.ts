@@ -97,7 +97,8 @@ export class SettingsDialog {
     input.addEventListener("input", () => {
       const value = input.valueAsNumber;
       const { sampling } = this.#settings;
-      if (Number.isNaN(value) || value < min || value > max) delete sampling[name];
+      const whole = step !== 1 || Number.isInteger(value);
+      if (Number.isNaN(value) || value < min || value > max || !whole) delete sampling[name];
       else sampling[name] = value;
       input.setAttribute("aria-invalid", String(input.value !== "" && sampling[name] === undefined));
       keepSettings(this.#settings);

@@ -161,7 +161,9 @@ export class Talk {
     say("Reading.");
     showRate(undefined);
     let kept = 0;
+    let taken = false;
     const takeBack = () => {
+      taken = true;
       removeTurn(this.chat, turn, before);
       if (!typed) return;
       removeTurn(this.chat, question, before);
@@ -208,7 +210,8 @@ export class Talk {
       if (document.activeElement === document.body) composer.focus();
       if (this.chat.turns.length > 0) {
         await this.#keep();
-        await this.#remember(engine);
+        // After an answer that was taken back the engine is further than the conversation: what was kept before is better.
+        if (!taken) await this.#remember(engine);
       }
     }
   }
@@ -254,12 +257,14 @@ export class Talk {
       this.#events.onRecall(pathOf({ ...this.chat, leaf: this.#inEngine.leaf }));
       return;
     }
+    // While this waits, somebody may send a message, or open another conversation.
+    const here = () => this.chat.id === id && this.chat.leaf === leaf && !this.#busy;
     try {
       const kept = await this.#parts.store.state(id);
-      if (kept?.leaf !== leaf || kept.model !== this.#engine.shape.name) return;
+      if (!here() || kept?.leaf !== leaf || kept.model !== this.#engine.shape.name) return;
       await this.#engine.state.load(kept.bytes);
-      this.#inEngine = { id, leaf };
-      this.#events.onRecall(pathOf(this.chat));
+      if (!this.#busy) this.#inEngine = { id, leaf };
+      if (here()) this.#events.onRecall(pathOf(this.chat));
     } catch {
       // A state of other weights, or a damaged one: the conversation is read again instead.
     }

@@ -49,7 +49,7 @@ export class TradeOff {
     const again = this.#again;
     if (!again) return () => {};
     this.cancel();
-    mar.stop();
+    mar.stopIdle();
     return again;
   }
 
