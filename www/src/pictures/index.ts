@@ -5,5 +5,5 @@ export { Dial, type DialEvents, type Effect } from "./dial/dial";
 export { EnergyPanel, type EnergyPanelEvents } from "./energy/panel";
 export { FiringMap, type FiringMapEvents } from "./firing-map";
 export { MembraneTrace } from "./membrane";
-export { type NeuronRange, Raster, type RasterEvents } from "./raster/raster";
+export { Raster, type RasterEvents } from "./raster/raster";
 export { SpeedPanel } from "./speed/panel";

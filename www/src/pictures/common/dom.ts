@@ -49,7 +49,7 @@ export function estimate(): HTMLElement {
 
 /** What only screen readers get. `live` tells it when it changes, after what is being said. */
 export function spoken(live: boolean): HTMLElement {
-  return make("p", { className: "pic-spoken", attributes: live ? { "aria-live": "polite" } : {} });
+  return make("p", { className: "spoken", attributes: live ? { "aria-live": "polite" } : {} });
 }
 
 let last = 0;

@@ -10,7 +10,7 @@ export interface Hands {
   zoom(timeFactor: number, neuronFactor: number, x: number, y: number): void;
   tap(x: number, y: number): void;
   /** Selects neurons between two heights. */
-  select(fromY: number, toY: number, done: boolean): void;
+  select(fromY: number, toY: number): void;
   /** Whether a place is on the neuron axis. */
   onAxis(x: number): boolean;
 }
@@ -67,15 +67,15 @@ export function listen(canvas: HTMLCanvasElement, hands: Hands): void {
     }
     if (!origin.moved && Math.hypot(place.x - origin.x, place.y - origin.y) < TAP) return;
     origin.moved = true;
-    if (origin.selecting) hands.select(origin.y, place.y, false);
+    if (origin.selecting) hands.select(origin.y, place.y);
     else hands.pan(place.x - before.x, place.y - before.y);
   });
 
   const lift = (event: PointerEvent, finished: boolean) => {
     if (!down.delete(event.pointerId) || !origin || down.size > 0) return;
     const place = at(event);
-    if (finished && origin.moved && origin.selecting) hands.select(origin.y, place.y, true);
     if (finished && !origin.moved) hands.tap(place.x, place.y);
+    if (finished && origin.moved && origin.selecting) hands.select(origin.y, place.y);
     origin = undefined;
   };
   canvas.addEventListener("pointerup", (event) => lift(event, true));

@@ -16,19 +16,10 @@ import { inWords, picture, spikesCsv } from "./save";
 import { Tape, type TapeToken } from "./tape";
 import { Toolbar } from "./toolbar";
 
-/** Neurons of a layer's site; `neurons` are first and last, both included. */
-export interface NeuronRange {
-  layer: number;
-  site: Site;
-  neurons: [first: number, last: number];
-}
-
 /** What a raster tells of. */
 export interface RasterEvents {
   /** A neuron was chosen, at a token: show its membrane. */
   onNeuron?: (chosen: { layer: number; site: Site; neuron: number; position: number }) => void;
-  /** Neurons were selected, or none any more. */
-  onRange?: (range: NeuronRange | null) => void;
   /** The person chose another layer or site: watch it, and push what is known of earlier tokens. */
   onChoose?: (layer: number, site: Site) => void;
   /** The person wants to see the newest tokens again: let other pictures follow too. */
@@ -66,8 +57,6 @@ export class Raster {
   #speech: ReturnType<typeof setTimeout> | undefined;
   /** Tokens up to here were in view when it stopped following. */
   #seen = -1;
-  /** Milliseconds that drawing the last frame took. */
-  frameMilliseconds = 0;
 
   constructor(host: HTMLElement, events: RasterEvents = {}) {
     this.#events = events;
@@ -116,7 +105,7 @@ export class Raster {
   choose(layer: number, site: Site): void {
     [this.#layer, this.#site] = [layer, site];
     this.#neuron = undefined;
-    this.#select(undefined, this.#range !== undefined);
+    this.#select(undefined);
     this.clear();
     this.#toolbar.chosen(layer, site, this.#neurons);
     this.#root.setAttribute("aria-label", `Spike raster of layer ${layer}, ${site}`);
@@ -167,12 +156,6 @@ export class Raster {
     this.#surface.ask();
   }
 
-  /** The spikes drawn for a token: they are those that the projection consumed. */
-  counts(position: number): { positive: number; negative: number } | undefined {
-    const token = this.#tape.at(position);
-    return token && { positive: token.positive, negative: token.negative };
-  }
-
   /** Takes the raster away. */
   dispose(): void {
     clearTimeout(this.#speech);
@@ -199,7 +182,7 @@ export class Raster {
       whole: () => this.#whole(),
       savePicture: () => void this.#savePicture(),
       saveTable: () => saveCsv(`${this.#title}.csv`, spikesCsv(this.#tape, this.#camera.goal, this.#layer, this.#site)),
-      range: (range) => this.#select(range, true),
+      range: (range) => this.#select(range),
       zoomToRange: ([first, last]) => {
         this.#camera.rows({ start: first, length: last - first + 1 });
         this.#moved();
@@ -271,11 +254,11 @@ export class Raster {
         this.#point({ x, y });
         this.#chooseNeuron();
       },
-      select: (from, to, done) => {
+      select: (from, to) => {
         const row = (y: number) => axes.cellAt(this.#camera.view, area(), 0, y).neuron;
         const inside = (neuron: number) => Math.min(Math.max(neuron, 0), this.#neurons - 1);
         const [a, b] = [inside(row(from)), inside(row(to))];
-        this.#select([Math.min(a, b), Math.max(a, b)], done);
+        this.#select([Math.min(a, b), Math.max(a, b)]);
       },
       onAxis: (x) => x < area().left,
     });
@@ -302,9 +285,9 @@ export class Raster {
       extend: () => {
         const { neuron } = this.#cell ?? this.#firstCell();
         const [first, last] = this.#range ?? [neuron, neuron];
-        this.#select([Math.min(first, neuron), Math.max(last, neuron)], true);
+        this.#select([Math.min(first, neuron), Math.max(last, neuron)]);
       },
-      unselect: () => this.#select(undefined, true),
+      unselect: () => this.#select(undefined),
     });
   }
 
@@ -356,12 +339,10 @@ export class Raster {
     this.#events.onNeuron?.({ layer: this.#layer, site: this.#site, neuron, position: token.position });
   }
 
-  #select(range: axes.Range | undefined, done: boolean): void {
+  #select(range: axes.Range | undefined): void {
     this.#range = range;
     this.#toolbar.range(range);
     this.#surface.ask();
-    const [layer, site] = [this.#layer, this.#site];
-    if (done) this.#events.onRange?.(range ? { layer, site, neurons: [...range] } : null);
   }
 
   #found(): { token: TapeToken; neuron: number; step: number } | undefined {
@@ -405,7 +386,6 @@ export class Raster {
   }
 
   #draw({ context, width, height, ratio, theme, elapsed }: Frame): boolean {
-    const began = performance.now();
     const area = axes.areaIn(width, height);
     this.#camera.resize(area.width);
     const moving = this.#camera.step(elapsed, area.width, area.height);
@@ -430,7 +410,6 @@ export class Raster {
     if (this.#cell) axes.drawCross(context, this.#cell, view, area, theme);
     context.strokeStyle = theme.line;
     context.strokeRect(area.left - 0.5, area.top - 0.5, area.width + 1, area.height + 1);
-    this.frameMilliseconds = performance.now() - began;
     return moving;
   }
 
