@@ -6,9 +6,7 @@ and the number of steps. `run` trains what is not there yet; `write_report` make
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,7 +22,7 @@ from mar_training.data.shards import Shard, open_with_tokenizer
 from mar_training.errors import MarError
 from mar_training.files import read_json, write_atomically, write_json
 from mar_training.train import checkpoint, devices, stages
-from mar_training.train.recipe import Recipe, load_recipe
+from mar_training.train.recipe import Recipe, as_json, completed, load_recipe
 
 KL = {"forward": (1.0, 0.0), "reverse": (0.0, 1.0), "both": (0.2, 0.7)}
 """SBDS's (alpha, beta): weights of the forward and the reverse divergence."""
@@ -49,6 +47,8 @@ class Variant:
     weights: str = "float"
     active: float | None = None
     """The share of neurons that the sparsity term lets fire at each site; None leaves the term out."""
+    anneal: float = 0.0
+    """Over this share of the steps the counts take over from the currents."""
 
     @property
     def name(self) -> str:
@@ -60,6 +60,7 @@ class Variant:
         parts += [f"precharge{self.precharge:g}"] * (self.precharge != base.precharge)
         parts += [self.weights] * (self.weights != base.weights)
         parts += [f"active{self.active}"] * (self.active != base.active)
+        parts += [f"anneal{self.anneal:g}"] * (self.anneal != base.anneal)
         return "-".join(parts)
 
     def recipe(self, base: Recipe) -> Recipe:
@@ -71,7 +72,7 @@ class Variant:
             "tau": self.tau,
             "precharge": self.precharge,
         }
-        sparsity = base.sparsity
+        sparsity = replace(base.sparsity, anneal=self.anneal)
         if self.active is not None:
             sparsity = replace(sparsity, weight=SPARSITY_WEIGHT, active_target=(self.active,) * 4)
         return replace(
@@ -108,6 +109,7 @@ _FACTORS: dict[str, tuple[str, list]] = {
     "Leak tau": ("tau", [1.0, 2.0]),
     "Precharge": ("precharge", [0.0, 0.5]),
     "Weights of the projections": ("weights", ["float", "int8", "int4", "ternary"]),
+    "Gradual spiking: the share of the steps that it takes": ("anneal", [0.0, 0.25, 0.5, 1.0]),
     "Sparsity: the share of neurons that may fire": ("active", [None, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05]),
 }
 TABLES = [
@@ -230,12 +232,13 @@ class _Runs:
         """The result of the run, from its folder or from `train(folder)`; `extra` goes into the result."""
         self.count += 1
         folder = self.folder / str(seed) / name
-        # Through JSON, where tuples are lists, so that it compares with what is read.
-        identity = json.loads(json.dumps({"recipe": dataclasses.asdict(recipe), "data": self.data}))
-        if (folder / "run.json").exists() and read_json(folder / "run.json") != identity:
-            raise MarError(
-                f"{folder} was run with another recipe or other data; use another folder, or delete that one"
-            )
+        identity = {"recipe": as_json(recipe), "data": self.data}
+        if (folder / "run.json").exists():
+            earlier = read_json(folder / "run.json")
+            if earlier | {"recipe": completed(earlier["recipe"])} != identity:
+                raise MarError(
+                    f"{folder} was run with another recipe or other data; use another folder, or delete that one"
+                )
         if (folder / "result.json").exists():
             result = read_json(folder / "result.json")
             self._tell(result, "(done before)")

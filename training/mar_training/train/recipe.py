@@ -171,8 +171,7 @@ class Recipe:
 
     def continues(self, earlier: dict[str, Any]) -> None:
         """Raises `MarError` where a run begun with the recipe `earlier` cannot go on with this one, naming the key."""
-        now = json.loads(json.dumps(dataclasses.asdict(self)))
-        defaults = json.loads(json.dumps({key: dataclasses.asdict(table()) for key, table in _TABLES.items()}))
+        now, earlier = as_json(self), completed(earlier)
         may_change = {
             ("train", key) for key in ("log_every", "eval_every", "eval_rows", "checkpoint_every", "head_chunk")
         }
@@ -180,8 +179,7 @@ class Recipe:
             # In stage 2 the number of steps decides when the weights become integers.
             may_change |= {("train", "steps"), ("optimizer", "decay_fraction")}
         for table, values in now.items():
-            # A key that is younger than the run had its default then.
-            before = defaults[table] | earlier.get(table, {}) if table in defaults else earlier.get(table)
+            before = earlier.get(table)
             if not isinstance(values, dict):
                 values, before = {"": values}, {"": before}
             for key in values | before:
@@ -190,6 +188,16 @@ class Recipe:
                         f"the run was begun with {f'{table}.{key}'.rstrip('.')} = {before.get(key)!r}, not "
                         f"{values.get(key)!r}; use another --out, or the recipe it was begun with"
                     )
+
+
+def as_json(value: Any) -> Any:
+    """A dataclass as JSON has it, where tuples are lists, so that it compares with what is read."""
+    return json.loads(json.dumps(dataclasses.asdict(value)))
+
+
+def completed(earlier: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as an earlier run wrote it: a key that is younger than the run had its default then."""
+    return earlier | {table: as_json(of()) | earlier.get(table, {}) for table, of in _TABLES.items()}
 
 
 _TABLES = {
