@@ -27,6 +27,8 @@ from mar_training.teacher.generate import Writer, generate
 from mar_training.teacher.gguf_file import read_gguf
 from mar_training.teacher.store import is_teacher, load_teacher, save_teacher
 from mar_training.train.devices import compiled_once
+from mar_training.train.loop import Trainer
+from mar_training.train.memory import halved, run_within_memory
 from mar_training.train.recipe import Recipe, load_recipe
 from mar_training.train.stages import convert_trainer, spiking_trainer
 
@@ -206,28 +208,26 @@ def _train(run: Run, clock: Clock, name: str, seconds: float, make, init: Path |
         clock.tick()
     plan = clock.plans[name]
     print(f"{name}: {plan}", flush=True)
-    make(_with_train(recipe, **plan), run.data, run.teacher, run.out / name, init=init).run()
+
+    def trainer(recipe: Recipe) -> Trainer:
+        return make(recipe, run.data, run.teacher, run.out / name, init=init)
+
+    run_within_memory(trainer, _with_train(recipe, **plan))
 
 
 def _planned(run: Run, recipe: Recipe, name: str, seconds: float, make, init: Path | None) -> dict:
     """The steps that fit, by timing a few; where memory is too small for the rows, in smaller micro-batches."""
-    started, rows, accumulate = time.monotonic(), recipe.train.rows, recipe.train.accumulate
+    started = time.monotonic()
     while True:
-        tried = _with_train(recipe, rows=rows, accumulate=accumulate)
         try:
-            trainer = make(tried, run.data, run.teacher, run.out / f"{name}-timing", init=init, quiet=True)
+            trainer = make(recipe, run.data, run.teacher, run.out / f"{name}-timing", init=init, quiet=True)
             compiling, each = trainer.timed()
             evaluated = time.monotonic()
             trainer.evaluate(recipe.train.eval_rows)
             evaluating = time.monotonic() - evaluated
             break
         except jax.errors.JaxRuntimeError as e:
-            if "RESOURCE_EXHAUSTED" not in str(e):
-                raise
-            if rows < 2 or rows // 2 % jax.device_count():
-                raise MarError(f"too little device memory for {name}, even with {rows} rows at a time") from e
-            rows, accumulate = rows // 2, accumulate * 2
-            print(f"{name}: out of memory; now {rows} rows x {accumulate}", flush=True)
+            recipe = halved(recipe, e)
     # A stage whose weights become integers on the way is compiled twice.
     compiling *= 2 if recipe.quantise.after > 0 and "float" not in recipe.quantise.weights else 1
     left = seconds - (time.monotonic() - started) - compiling - EVALUATIONS * evaluating
@@ -235,8 +235,8 @@ def _planned(run: Run, recipe: Recipe, name: str, seconds: float, make, init: Pa
     often = max(1, int(CHECKPOINT_SECONDS / each))
     return {
         "steps": steps,
-        "rows": rows,
-        "accumulate": accumulate,
+        "rows": recipe.train.rows,
+        "accumulate": recipe.train.accumulate,
         "log_every": max(1, steps // 50),
         "eval_every": max(1, steps // EVALUATIONS),
         "checkpoint_every": often,

@@ -10,7 +10,7 @@ from conftest import write_jsonl
 from test_teacher import write_gguf
 
 from mar_training import launcher
-from mar_training.cli import main
+from mar_training.cli import RECIPES, main
 from mar_training.errors import MarError
 from mar_training.export.reader import check_manifest
 from mar_training.files import join_file, split_file
@@ -89,6 +89,11 @@ def test_the_whole_run_survives_an_interruption_and_a_memory_shortage(given, mon
     check_manifest(out / "models" / "tiny")
     metrics = json.loads((out / "models" / "tiny" / "metrics.json").read_text())
     assert {"retention", "retention_above_chance", "teacher_kl", "teacher_top1_agreement"} <= set(metrics)
+    assert metrics["convert"]["rotate"] == 0
+    other = ["train", "spiking", "--recipe", str(RECIPES / "smollm2_finish.toml"), "--set", "convert.rotate=5"]
+    other += ["--data", str(out / "data"), "--teacher", str(out / "teacher"), "--init", str(out / "models" / "tiny")]
+    assert main([*other, "--out", str(out / "other")]) == 1
+    assert "rotate = 0, this recipe says 5" in capsys.readouterr().err
     with tarfile.open(join_file(out / "results.tar")) as tar:
         assert {"models/tiny/config.json", "spiking.jsonl", "plan.json"} <= set(tar.getnames())
     assert main(command) == 0  # nothing is left to do
@@ -130,7 +135,7 @@ def test_a_device_too_small_for_two_rows_is_said(given, monkeypatch, capsys):
     monkeypatch.setattr(Trainer, "timed", never)
     monkeypatch.setattr(launcher, "generate", lambda writer, path, **_: write_jsonl(path, []))
     assert main(command) == 1
-    assert "too little device memory for blocks, even with 2 rows at a time" in capsys.readouterr().err
+    assert "too little device memory for 'one gpu, blocks', even with 2 rows at a time" in capsys.readouterr().err
 
 
 def test_pieces_make_the_file_again(tmp_path):

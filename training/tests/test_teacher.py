@@ -224,7 +224,8 @@ class TestGenerate:
 
         monkeypatch.setattr(writer, "answer", answer)
         monkeypatch.setattr(writer, "rows", 2)
-        generate(writer, tmp_path / "out.jsonl", prompts=prompts, limit=2)
+        monkeypatch.setattr(writer, "tokens", 1000)
+        assert generate(writer, tmp_path / "out.jsonl", prompts=prompts, limit=2)["tokens"] == 0
         assert asked == ["Say 0", "Say 1"]
         generate(writer, tmp_path / "out.jsonl", prompts=prompts)
         assert asked == [f"Say {n}" for n in range(5)]

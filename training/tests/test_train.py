@@ -172,6 +172,42 @@ class TestFailures:
         train_dense(make_recipe("dense"), data_folder, tmp_path, quiet=True)
         assert_same(tmp_path / LAST, dense_run / LAST)
 
+    def test_short_memory_on_the_way_goes_on_with_smaller_micro_batches(
+        self, data_folder, dense_run, make_recipe, tmp_path, monkeypatch, capsys
+    ):
+        real, rows = Trainer._batch, []
+
+        def short_at_six(trainer, step):
+            rows.append(trainer.recipe.train.rows)
+            if step == 6 and trainer.recipe.train.accumulate == 1:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+            return real(trainer, step)
+
+        monkeypatch.setattr(Trainer, "_batch", short_at_six)
+        recipe = make_recipe("dense")
+        train_dense(recipe, data_folder, tmp_path, quiet=True)
+        whole = recipe.train.rows
+        assert set(rows) == {whole, whole // 2}
+        assert f"out of memory; now {whole // 2} rows x 2" in capsys.readouterr().out
+        final, undisturbed = (load_file(folder / "final.safetensors") for folder in (tmp_path, dense_run))
+        for name, value in undisturbed.items():
+            np.testing.assert_allclose(final[name], value, rtol=0.02, atol=2e-3, err_msg=name)
+
+    def test_memory_too_short_for_a_row_each_is_said_and_other_errors_are_passed_on(
+        self, data_folder, make_recipe, tmp_path, monkeypatch
+    ):
+        def fails(words):
+            def batch(*_):
+                raise jax.errors.JaxRuntimeError(words)
+
+            monkeypatch.setattr(Trainer, "_batch", batch)
+            train_dense(make_recipe("dense"), data_folder, tmp_path, quiet=True)
+
+        with pytest.raises(MarError, match="too little device memory for 'tiny', even with 2 rows"):
+            fails("RESOURCE_EXHAUSTED: Out of memory")
+        with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+            fails("INTERNAL: something else")
+
     def test_a_full_disk_stops_and_leaves_the_last_checkpoint(
         self, patched, dense_run, data_folder, make_recipe, tmp_path
     ):

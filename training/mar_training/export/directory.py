@@ -93,6 +93,9 @@ def export(
     metrics = metrics_json(spiking_result, dense_result, info, dense_info, weights_bytes)
     metrics["parameters"] = parameters.count(params)
     metrics["largest_logit_difference"] = difference
+    if is_teacher(dense):
+        # Whoever trains on from these weights needs the teacher in the same basis.
+        metrics["convert"] = info["recipe"]["convert"]
     write_json(folder / "metrics.json", metrics)
     story["sources"] = used_sources(train, dense_info["recipe"]["data"]["weights"])
     story["chats"] = conversations(packed, config, tokenizer)

@@ -143,7 +143,7 @@ def generate(
     """
     if limit is None and seconds is None and prompts is None:
         raise MarError("say when to stop: --limit, --seconds or --prompts")
-    started, counts, written = time.monotonic(), Counter(), 0
+    started, tokens_then, counts, written = time.monotonic(), writer.tokens, Counter(), 0
     source = SOURCES["prompts" if prompts else "magpie"]
     given = _unanswered(prompts, out) if prompts else None
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -164,6 +164,7 @@ def generate(
                     record = {"messages": chat, "source": source, "licence": "Apache-2.0 (model output)"}
                     file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
-            speed = writer.tokens / (time.monotonic() - started)
-            print(f"{written:,} chats, {writer.tokens:,} tokens, {speed:,.0f} tokens/s, {dict(counts)}", flush=True)
-    return {"written": written, "tokens": writer.tokens, **counts}
+            tokens = writer.tokens - tokens_then
+            speed = tokens / (time.monotonic() - started)
+            print(f"{written:,} chats, {tokens:,} tokens, {speed:,.0f} tokens/s, {dict(counts)}", flush=True)
+    return {"written": written, "tokens": writer.tokens - tokens_then, **counts}

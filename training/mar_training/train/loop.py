@@ -137,7 +137,7 @@ class Trainer:
             if self.recipe.stage == "dense":
                 return objective.dense_loss(params, micro, denominator, config, self.recipe)
             given = (params, micro, denominator, config, self.recipe, teacher, self.teacher.config)
-            if self.recipe.stage == "convert" and self.recipe.convert.objective == "blocks":
+            if self._aligns_blocks:
                 return objective.align_loss(*given)
             return objective.distill_loss(*given, spiking)
 
@@ -224,7 +224,7 @@ class Trainer:
     def _speed(self, tokens_per_second: float) -> dict:
         """Tokens a second and, on hardware whose peak is known, the share of it that they take."""
         peak, teacher = peak_flops(), self.teacher.config if self.teacher else None
-        flops = step_flops(self.config, teacher, self.recipe.data.seq_len)
+        flops = step_flops(self.config, teacher, self.recipe.data.seq_len, blocks=self._aligns_blocks)
         mfu = {"mfu": tokens_per_second * flops / peak} if peak else {}
         return {"tokens_per_second": tokens_per_second, **mfu}
 
@@ -267,6 +267,11 @@ class Trainer:
             devices=self.devices,
             teacher=(self.teacher_params, self.teacher.config) if self._watches_teacher else None,
         )
+
+    @property
+    def _aligns_blocks(self) -> bool:
+        """Whether this is stage 1a."""
+        return self.recipe.stage == "convert" and self.recipe.convert.objective == "blocks"
 
     @property
     def _watches_teacher(self) -> bool:

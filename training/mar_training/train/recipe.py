@@ -175,6 +175,9 @@ class Recipe:
         may_change = {
             ("train", key) for key in ("log_every", "eval_every", "eval_rows", "checkpoint_every", "head_chunk")
         }
+        if _step_rows(now) == _step_rows(earlier):
+            # The same rows in other micro-batches: as memory allows.
+            may_change |= {("train", "rows"), ("train", "accumulate")}
         if self.stage == "dense":
             # In stage 2 the number of steps decides when the weights become integers.
             may_change |= {("train", "steps"), ("optimizer", "decay_fraction")}
@@ -188,6 +191,10 @@ class Recipe:
                         f"the run was begun with {f'{table}.{key}'.rstrip('.')} = {before.get(key)!r}, not "
                         f"{values.get(key)!r}; use another --out, or the recipe it was begun with"
                     )
+
+
+def _step_rows(recipe: dict[str, Any]) -> int:
+    return recipe["train"]["rows"] * recipe["train"]["accumulate"]
 
 
 def as_json(value: Any) -> Any:

@@ -14,7 +14,7 @@ from mar_training.data.shards import Shard, open_with_tokenizer, tokenizer_hash
 from mar_training.data.tokenizer import load_tokenizer
 from mar_training.errors import MarError
 from mar_training.export.reader import dequantised, read_packed
-from mar_training.files import sha256
+from mar_training.files import read_json, sha256
 from mar_training.teacher import llama
 from mar_training.teacher.llama import LlamaConfig
 from mar_training.teacher.rotate import rotated
@@ -23,12 +23,30 @@ from mar_training.train import checkpoint, objective
 from mar_training.train.convert import converted, hybrid_config, without_window
 from mar_training.train.gptq import rounded, with_scales, without_scales
 from mar_training.train.loop import Teacher, Trainer
+from mar_training.train.memory import run_within_memory
 from mar_training.train.recipe import Recipe
 from mar_training.train.thresholds import calibrated
 
 
-def train_dense(recipe: Recipe, data: Path, folder: Path, *, init: Path | None = None, quiet: bool = False) -> dict:
-    """Trains the dense network from random weights, or from those of the checkpoint `init`."""
+def train_dense(recipe: Recipe, *given, **options) -> dict:
+    """Trains the dense network; arguments as of `dense_trainer`."""
+    return run_within_memory(lambda smaller: dense_trainer(smaller, *given, **options), recipe)
+
+
+def train_convert(recipe: Recipe, *given, **options) -> dict:
+    """Stage 1: trains the dense student of a Llama; arguments as of `convert_trainer`."""
+    return run_within_memory(lambda smaller: convert_trainer(smaller, *given, **options), recipe)
+
+
+def train_spiking(recipe: Recipe, *given, **options) -> dict:
+    """Stage 2: trains the spiking student of a dense teacher; arguments as of `spiking_trainer`."""
+    return run_within_memory(lambda smaller: spiking_trainer(smaller, *given, **options), recipe)
+
+
+def dense_trainer(
+    recipe: Recipe, data: Path, folder: Path, *, init: Path | None = None, quiet: bool = False
+) -> Trainer:
+    """A run of the dense network, from random weights or from those of the checkpoint `init`."""
     train, val, tokenizer = open_with_tokenizer(data)
     given = recipe.model.get("vocab_size", tokenizer.get_vocab_size())
     if given != tokenizer.get_vocab_size():
@@ -40,18 +58,7 @@ def train_dense(recipe: Recipe, data: Path, folder: Path, *, init: Path | None =
         _same_tokenizer(info, train, init)
     else:
         start = parameters.init(config, jax.random.key(recipe.train.seed))
-    trainer = Trainer(recipe, config, start, (train, val), folder, tokenizer_sha256=train.tokenizer_sha256, quiet=quiet)
-    return trainer.run()
-
-
-def train_convert(*given, **options) -> dict:
-    """Stage 1: trains the dense student of a Llama; arguments as of `convert_trainer`."""
-    return convert_trainer(*given, **options).run()
-
-
-def train_spiking(*given, **options) -> dict:
-    """Stage 2: trains the spiking student of a dense teacher; arguments as of `spiking_trainer`."""
-    return spiking_trainer(*given, **options).run()
+    return _trainer(recipe, config, start, (train, val), folder, None, quiet)
 
 
 def convert_trainer(
@@ -140,17 +147,23 @@ def _start(init: Path, recipe: Recipe, shard: Shard) -> tuple[dict, ModelConfig]
         if tokenizer_hash(load_tokenizer(init / "tokenizer.json")) != shard.tokenizer_sha256:
             raise MarError(f"{init} has another tokenizer than this data folder's")
         packed, config = read_packed(init)
+        metrics = init / "metrics.json"
+        _same_basis(read_json(metrics).get("convert") if metrics.exists() else None, recipe, init)
         weights, floats = dequantised(packed, config)
         return (weights if config.weights == recipe.quantise.weights else without_scales(weights)), floats
     path = checkpoint.resolve(init)
     weights, info = checkpoint.load_params(path)
     _same_tokenizer(info, shard, path)
-    before = info.get("recipe", {}).get("convert")
+    _same_basis(info.get("recipe", {}).get("convert"), recipe, path)
+    return weights, info["config"]
+
+
+def _same_basis(before: dict | None, recipe: Recipe, path: Path) -> None:
+    """Refuses weights that were trained on another rotation or other layers of the teacher than the recipe's."""
     for key in ("rotate", "rotate_tolerance", "layers") if before else ():
         now = getattr(recipe.convert, key)
         if before[key] != (list(now) if isinstance(now, tuple) else now):
             raise MarError(f"{path} was trained with [convert] {key} = {before[key]}, this recipe says {now}")
-    return weights, info["config"]
 
 
 def _dense_start(init: Path, recipe: Recipe, shard: Shard) -> tuple[dict, ModelConfig]:
