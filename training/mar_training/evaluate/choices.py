@@ -1,8 +1,8 @@
 """Zero-shot multiple choice: which of a few continuations a network finds likeliest, and what a student retains.
 
 Items are JSON lines {"task", "prompt", "choices", "answer"}; `score_from` scores each choice from that character on.
-`acc` takes the highest log-likelihood, `acc_norm` the highest per byte of the choice. An item with one choice is right
-where every token of it is the greedy one.
+`acc` takes the highest log-likelihood, `acc_norm` the highest per byte of the choice, its leading space not counted. An
+item with one choice is right where every token of it is the greedy one.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _item(record: dict, tokenizer: Tokenizer) -> Item:
         # Offsets leave out a token's leading space, so a token that begins with the space before is still counted.
         first = next(i for i, (begin, _) in enumerate(encoding.offsets) if begin >= scored_from)
         head = [] if scored_from else [text_end]
-        encoded.append(([*head, *encoding.ids], first + len(head), len(choice[start:].encode())))
+        encoded.append(([*head, *encoding.ids], first + len(head), len(choice[start:].lstrip().encode())))
     if not 0 <= record["answer"] < len(choices):
         raise ValueError(f"answer {record['answer']} of {len(choices)} choices")
     task = record["task"]
