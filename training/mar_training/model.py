@@ -20,6 +20,7 @@ from mar_training import quant
 from mar_training.config import SITES, ModelConfig
 from mar_training.neuron import fire, fires_at_all
 from mar_training.params import Params
+from mar_training.products import product
 from mar_training.ssd import causal_conv, ssd_chunked
 from mar_training.window import rotary, window_attention
 
@@ -70,7 +71,7 @@ def project(current, layer: Params, site: str, config: ModelConfig, dtype=jnp.fl
     `spiking` below 1 lets only that share of the counts through, and the current itself, I / V, for the rest.
     """
     if config.neuron == "dense":
-        y = jnp.matmul(current.astype(dtype), layer[site].astype(dtype), preferred_element_type=jnp.float32)
+        y = product(current, layer[site], dtype)
         return y, None, None
     index = SITES.index(site)
     floats = f"{site}_q" not in layer and config.weights[index] == "float"
@@ -86,7 +87,7 @@ def project(current, layer: Params, site: str, config: ModelConfig, dtype=jnp.fl
     sent = counts if spiking is None else spiking * counts + (1.0 - spiking) * r
     if floats:
         sent = sent * jnp.exp(log_v)
-    y = jnp.matmul(sent.astype(dtype), weight.astype(dtype), preferred_element_type=jnp.float32)
+    y = product(sent, weight, dtype)
     return (y if scale is None else y * scale), counts, fires
 
 
@@ -136,7 +137,7 @@ def lm_head(params: Params, hidden: jax.Array, config: ModelConfig, dtype=jnp.fl
 
 def head_logits(rows, scale, hidden, dtype=jnp.float32) -> jax.Array:
     """Logits [..., v] by the head that `embedding` gave."""
-    logits = jnp.matmul(hidden.astype(dtype), rows.astype(dtype).T, preferred_element_type=jnp.float32)
+    logits = product(hidden, rows, dtype, 1)
     return logits if scale is None else logits * scale[:, 0]
 
 

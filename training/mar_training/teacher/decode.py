@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mar_training.model import PADDING, positions, rms_norm
-from mar_training.teacher.llama import LlamaConfig, feed_forward, matmul, split_qkv
+from mar_training.products import product
+from mar_training.teacher.llama import LlamaConfig, feed_forward, split_qkv
 from mar_training.window import window_attention, window_attention_step
 
 
@@ -25,9 +26,9 @@ def prefill(params, tokens, lengths, slots: int, config: LlamaConfig, dtype=jnp.
 
     def block(x, layer):
         pre = rms_norm(x, layer["norm_mixer"], config.norm_eps)
-        q, k, v = split_qkv(matmul(pre, layer["qkv"], dtype), position, config)
+        q, k, v = split_qkv(product(pre, layer["qkv"], dtype), position, config)
         attended = window_attention(q, k, v, position, segment, length, 0, dtype)
-        x = x + matmul(attended, layer["o"], dtype)
+        x = x + product(attended, layer["o"], dtype)
         x = x + feed_forward(rms_norm(x, layer["norm_ffn"], config.norm_eps), layer, config, dtype)
         room = ((0, 0), (0, slots - length), (0, 0), (0, 0))
         return x, (jnp.pad(k.astype(dtype), room), jnp.pad(v.astype(dtype), room))
@@ -43,11 +44,11 @@ def step(params, cache, tokens, position, config: LlamaConfig, dtype=jnp.float32
     def block(x, inputs):
         layer, k_cache, v_cache = inputs
         pre = rms_norm(x, layer["norm_mixer"], config.norm_eps)
-        q, k, v = split_qkv(matmul(pre, layer["qkv"], dtype), position, config)
+        q, k, v = split_qkv(product(pre, layer["qkv"], dtype), position, config)
         k_cache = k_cache.at[row, position].set(k.astype(dtype))
         v_cache = v_cache.at[row, position].set(v.astype(dtype))
         attended = window_attention_step(q, k_cache.astype(jnp.float32), v_cache.astype(jnp.float32), position)
-        x = x + matmul(attended, layer["o"], dtype)
+        x = x + product(attended, layer["o"], dtype)
         x = x + feed_forward(rms_norm(x, layer["norm_ffn"], config.norm_eps), layer, config, dtype)
         return x, (k_cache, v_cache)
 
@@ -73,7 +74,7 @@ def _continue(params, prompts, lengths, key, temperature, min_p, ends, max_new: 
     hidden, cache = prefill(params, prompts, lengths, width + max_new, config, dtype)
 
     def choose(hidden, index):
-        return pick(matmul(hidden, head, dtype), jax.random.fold_in(key, index), temperature, min_p)
+        return pick(product(hidden, head, dtype), jax.random.fold_in(key, index), temperature, min_p)
 
     def is_end(token):
         return jnp.any(token[:, None] == ends, axis=1)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from mar_training.errors import MarError
 from mar_training.model import PADDING, Options, Output, positions, rms_norm
+from mar_training.products import product
 from mar_training.window import rotary, window_attention
 
 
@@ -93,13 +94,8 @@ def split_qkv(y, position, config: LlamaConfig):
 
 def feed_forward(x, layer, config: LlamaConfig, dtype):
     """down(silu(gate)·up) of a normed stream."""
-    gate_half, up_half = jnp.split(matmul(x, layer["gate_up"], dtype), 2, axis=-1)
-    return matmul(jax.nn.silu(gate_half) * up_half, layer["down"], dtype)
-
-
-def matmul(x, weight, dtype):
-    """x @ weight multiplied in `dtype`, summed in float32."""
-    return jnp.matmul(x.astype(dtype), weight.astype(dtype), preferred_element_type=jnp.float32)
+    gate_half, up_half = jnp.split(product(x, layer["gate_up"], dtype), 2, axis=-1)
+    return product(jax.nn.silu(gate_half) * up_half, layer["down"], dtype)
 
 
 _DEFAULT = Options()
@@ -123,9 +119,9 @@ def forward(
 
     def block(x, layer):
         pre_mixer = rms_norm(x, layer["norm_mixer"], config.norm_eps)
-        q, k, v = split_qkv(matmul(pre_mixer, layer["qkv"], dtype), position, config)
+        q, k, v = split_qkv(product(pre_mixer, layer["qkv"], dtype), position, config)
         attended = window_attention(q, k, v, position, segment, window or length, sinks, dtype)
-        mixer_out = matmul(attended, layer["o"], dtype)
+        mixer_out = product(attended, layer["o"], dtype)
         after = x + mixer_out
         pre_ffn = rms_norm(after, layer["norm_ffn"], config.norm_eps)
         currents = {}
