@@ -17,7 +17,6 @@
 //! | T | `steps` | micro-steps of a spike site |
 //! | V | 1 / `inv_threshold` | a neuron's threshold |
 
-pub mod chat;
 pub mod config;
 pub mod cpu;
 pub mod energy;
@@ -34,3 +33,5 @@ pub mod session;
 pub mod synth;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
+
+pub use mar_chat as chat;

@@ -37,7 +37,7 @@ fn wasm() -> Result<()> {
         return Ok(());
     };
     step("cargo clippy for WebAssembly", || {
-        run(clippy.args(["--quiet", "--package", "mar", "--lib", "--", "-D", "warnings"]))
+        run(clippy.args(["--quiet", "--package", "mar", "--package", "mar-chat", "--lib", "--", "-D", "warnings"]))
     })
 }
 

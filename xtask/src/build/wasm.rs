@@ -11,8 +11,9 @@ use crate::paths;
 use crate::run::{command, run, step};
 use crate::setup;
 
-const INPUTS: [&str; 7] = [
+const INPUTS: [&str; 8] = [
     "src",
+    "chat",
     "shaders",
     "Cargo.toml",
     "Cargo.lock",

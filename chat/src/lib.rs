@@ -1,4 +1,6 @@
 //! Text on one side, tokens on the other: tokenizer, chat template, and the stream of text that a reply becomes.
+//!
+//! A crate of its own, which `mar` shows as `mar::chat`: in the web build it is compiled for size, unlike the kernels.
 
 mod files;
 mod stop;
