@@ -193,12 +193,16 @@ impl Session {
     /// memory, so that it outlives a GPU.
     pub async fn checkpoint(&mut self) -> Result<(), SessionError> {
         let (state, logits) = self.engine.state().await?;
-        self.checkpoints.retain(|kept| kept.tokens != self.tokens);
-        let bytes = state.bytes() + 4 * logits.len();
+        self.keep(Checkpoint { tokens: self.tokens.clone(), state, logits });
+        Ok(())
+    }
+
+    fn keep(&mut self, here: Checkpoint) {
+        self.checkpoints.retain(|kept| kept.tokens != here.tokens);
+        let bytes = here.state.bytes() + 4 * here.logits.len();
         let room = (CHECKPOINT_BYTES / bytes.max(1)).clamp(2, CHECKPOINTS);
         self.checkpoints.drain(..(self.checkpoints.len() + 1).saturating_sub(room));
-        self.checkpoints.push(Checkpoint { tokens: self.tokens.clone(), state, logits });
-        Ok(())
+        self.checkpoints.push(here);
     }
 
     /// Forgets everything.
@@ -213,14 +217,16 @@ impl Session {
         Ok(state.to_bytes(&logits, self.engine.sha256()))
     }
 
-    /// Goes on from bytes of [`Session::save`], which had seen `tokens`, as if it had never stopped; on any backend.
+    /// Goes on from bytes of [`Session::save`], which had seen `tokens`, as if it had never stopped; on any backend. This place
+    /// is kept, to branch from it later; so are the places that were kept before.
     pub fn load(&mut self, bytes: &[u8], tokens: &[u32]) -> Result<(), SessionError> {
         self.check_tokens(tokens)?;
         let (state, logits) = State::parse(bytes, self.engine.config(), self.engine.sha256())?;
         if state.position != tokens.len() as u64 {
             return Err(StateError::Damaged.into());
         }
-        self.reset();
+        self.keep(Checkpoint { tokens: tokens.to_vec(), state: state.clone(), logits: logits.clone() });
+        self.engine.restart();
         self.engine.restore(state, logits);
         self.tokens = tokens.to_vec();
         self.prompt = tokens.len();

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
-use super::{Message, TextStream, template};
+use super::{Message, Role, TextStream, template};
 
 /// The largest `tokenizer.json` that is read, in bytes: a vocabulary of 262,144 takes about a third.
 const MAX_TOKENIZER: usize = 64 << 20;
@@ -115,15 +115,27 @@ impl ChatFormat {
         Ok(Self { tokenizer, template, special, generation })
     }
 
-    /// A chat's tokens; with `reply`, up to where the model's next turn begins.
+    /// A chat's tokens; with `reply`, up to where the model's next turn begins. Where the last turn is the model's own, `reply`
+    /// leaves it open, so that what comes next goes on with it.
     ///
     /// Contents are tokenised apart from the template's text, with special tokens' texts defused, so that no message can
     /// pass for a turn of somebody else (`models/FORMAT.md`, "Chat").
     pub fn encode(&self, messages: &[Message], reply: bool) -> Result<Vec<u32>, ChatError> {
+        let open = messages.len().checked_sub(1).filter(|&last| reply && messages[last].role == Role::Assistant);
+        let mut pieces = self.template.render(messages, reply && open.is_none())?;
+        if let Some(last) = open {
+            let end = pieces.iter().rposition(|piece| *piece == template::Piece::Content(last));
+            let end = end.ok_or_else(|| ChatError::Template("it leaves out the last message".into()))?;
+            pieces.truncate(end + 1);
+        }
         let mut tokens = Vec::new();
-        for piece in self.template.render(messages, reply)? {
+        for piece in pieces {
             let ids = match piece {
                 template::Piece::Text(text) => self.encode_raw(&text)?,
+                // The space at its end is the beginning of what comes next.
+                template::Piece::Content(index) if open == Some(index) => {
+                    self.encode_raw(&self.defuse(messages[index].content.trim_start()))?
+                }
                 template::Piece::Content(index) => self.encode_raw(&self.defuse(messages[index].content.trim()))?,
             };
             tokens.extend(ids);

@@ -86,6 +86,54 @@ fn saved_sessions_go_on() {
 }
 
 #[test]
+fn a_loaded_place_can_be_branched_from() {
+    for new_session in BACKENDS {
+        let mut session = new_session("tiny-window");
+        let saved: Vec<_> = [vec![1, 2, 3], vec![1, 2, 3, 4, 5, 6]]
+            .into_iter()
+            .map(|tokens| {
+                prefill(&mut session, &tokens);
+                (block_on(session.save()).expect("bytes"), tokens)
+            })
+            .collect();
+        let mut other = new_session("tiny-window");
+        for (bytes, tokens) in &saved {
+            other.load(bytes, tokens).expect("its own state");
+        }
+        decode(&mut other, 4);
+        // Back to the newest of the two, and behind it to the older one.
+        assert_eq!(prefill(&mut other, &[1, 2, 3, 4, 5, 6, 9]), Prefilled { reused: 6, computed: 1 });
+        assert_eq!(prefill(&mut other, &[1, 2, 3, 9, 9]), Prefilled { reused: 3, computed: 2 });
+        let mut fresh = new_session("tiny-window");
+        prefill(&mut fresh, &[1, 2, 3, 9, 9]);
+        assert_eq!(decode(&mut other, 10), decode(&mut fresh, 10));
+    }
+}
+
+#[test]
+fn an_answer_that_was_cut_goes_on_as_if_it_had_not_been() {
+    let format = chat_format();
+    let question = Message::user("Tell me a story about a fox.");
+    let asked = format.encode(std::slice::from_ref(&question), true).expect("tokens");
+    let mut session = cpu_session("mar-smalltalk");
+    prefill(&mut session, &asked);
+    let mut ledger = session.ledger();
+    let said = |reply: mar::reply::Finished| reply.reply.text;
+    let listen = |_: &str| ControlFlow::Continue(());
+    let whole = said(block_on(reply(&mut session, &format, &options(40), &mut ledger, listen)).expect("a reply"));
+    prefill(&mut session, &asked);
+    let part = said(block_on(reply(&mut session, &format, &options(9), &mut ledger, listen)).expect("a reply"));
+    assert!(whole.starts_with(&part) && part.len() < whole.len(), "{part}");
+    // As text alone, as after a reload.
+    let open = format.encode(&[question.clone(), Message::assistant(part.clone())], true).expect("tokens");
+    assert_eq!(open[..asked.len()], asked);
+    let mut other = cpu_session("mar-smalltalk");
+    prefill(&mut other, &open);
+    let rest = said(block_on(reply(&mut other, &format, &options(31), &mut ledger, listen)).expect("a reply"));
+    assert_eq!(format!("{part}{rest}"), whole);
+}
+
+#[test]
 fn bad_requests_leave_the_session_usable() {
     for new_session in BACKENDS {
         let mut session = new_session("tiny-odd");
