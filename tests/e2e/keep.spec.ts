@@ -1,22 +1,44 @@
 import { readFile } from "node:fs/promises";
 import { expect, type Locator, type Page, test } from "@playwright/test";
-import { greedy, open, ready, replyTo, say, watch } from "./page";
+import { action, babble, greedy, grown, hold, kept, kill, lettersOf, open, ready, replyTo, rows, say } from "./page";
 
 test("a conversation outlives a reload, and goes on without being read again", async ({ page }) => {
   const wrong = await open(page);
   await ready(page);
   await greedy(page, 16);
   const first = await replyTo(page, () => say(page, "I have a cat named Luna."));
-  await expect.poll(() => kept(page)).toBe(true);
+  const joules = (await page.getByTestId("energy-total").textContent()) ?? "";
+  await expect.poll(async () => (await rows(page, "states")).length).toBe(1);
   await page.getByTestId("prompt").fill("What is my cat's name?");
   await page.reload();
   await ready(page);
   await expect(page.getByTestId("message-user")).toHaveText("I have a cat named Luna.");
   await expect(page.getByTestId("message-assistant")).toHaveText(first.text);
+  // What every token took is known as before.
+  await expect(page.getByTestId("energy-total")).toHaveText("–");
+  await page.getByTestId("message-assistant").locator(".token").nth(2).click();
+  await expect(page.getByTestId("energy-total")).toHaveText(joules);
   // What was being typed is there too.
   await expect(page.getByTestId("prompt")).toHaveValue("What is my cat's name?");
   const second = await replyTo(page, () => page.getByTestId("send").click());
   expect(second.stats.reused_tokens).toBeGreaterThanOrEqual(first.stats.prompt_tokens);
+
+  // The places between the turns are known after a reload, also under another question.
+  await expect.poll(async () => (await rows(page, "states")).length).toBe(2);
+  const before = second.stats.reused_tokens;
+  await action(page.getByTestId("message-user").last(), "Edit this message").click();
+  await page.getByLabel("The message, changed").fill("Is Luna a dog?");
+  await page.reload();
+  await ready(page);
+  const again = await replyTo(page, () =>
+    action(page.getByTestId("message-assistant").last(), "Another answer").click(),
+  );
+  expect(again.stats.reused_tokens).toBeGreaterThanOrEqual(before);
+  // What was being changed is there too.
+  await expect(page.getByLabel("The message, changed")).toHaveValue("Is Luna a dog?");
+  const changed = await replyTo(page, () => page.getByText("Ask this instead").click());
+  expect(changed.stats.reused_tokens).toBeGreaterThanOrEqual(before);
+  await expect(page.getByTestId("message-user").last()).toHaveText("Is Luna a dog?");
   expect(wrong).toEqual([]);
 });
 
@@ -25,12 +47,12 @@ test("a conversation travels as a file, with its state", async ({ page, context 
   await ready(page);
   await greedy(page, 16);
   const first = await replyTo(page, () => say(page, "I have a cat named Luna."));
-  await expect.poll(() => kept(page)).toBe(true);
+  await expect.poll(async () => (await rows(page, "states")).length).toBe(1);
   await page.getByRole("button", { name: "Chats" }).click();
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByText("Export this chat").click()]);
   expect(download.suggestedFilename()).toBe("mar-i-have-a-cat-named-luna.json");
   const text = await readFile(await download.path(), "utf8");
-  expect(JSON.parse(text)).toMatchObject({ format: "mar-conversation", version: 1 });
+  expect(JSON.parse(text)).toMatchObject({ format: "mar-conversation", version: 2 });
 
   // Another browser.
   const elsewhere = await (await context.browser()?.newContext())?.newPage();
@@ -48,37 +70,125 @@ test("a conversation travels as a file, with its state", async ({ page, context 
   for (const [damaged, sentence] of [
     ["{", "is not JSON"],
     ['{"format":"other"}', "is not a conversation"],
-    [text.replace('"version": 1', '"version": 2'), "is of version 2"],
-    [text.replace('"role": "user"', '"role": "robot"'), "neither the user's nor the assistant's"],
+    [text.replace('"version": 2', '"version": 3'), "is of version 3"],
+    [text.replace("Luna", "Lune"), "was damaged or changed since it was exported"],
+    [text.slice(0, -100), "was cut off"],
   ] as const) {
     await elsewhere.locator("#import-file").setInputFiles({ ...file, buffer: Buffer.from(damaged) });
     await expect(elsewhere.getByTestId("status")).toContainText(sentence);
   }
+  await expect(elsewhere.getByTestId("message-user")).toHaveCount(2);
+
+  // While an answer is made it is not left: what is imported waits in the list.
+  await hold(elsewhere, 1);
+  await say(elsewhere, "Thank you!");
+  await grown(elsewhere, 0);
+  await elsewhere.locator("#import-file").setInputFiles(file);
+  await expect(elsewhere.locator("#chat-list > li")).toHaveCount(2);
+  await expect(elsewhere.getByTestId("message-user")).toHaveCount(3);
+  await hold(elsewhere, Number.POSITIVE_INFINITY);
+  await expect(elsewhere.getByTestId("send")).toBeVisible();
   await elsewhere.context().close();
   expect([...wrong, ...wrongThere]).toEqual([]);
 });
 
-test("two tabs keep what both of them say", async ({ page, context }) => {
+test("a tab that dies in the middle of an answer takes no text along", async ({ page, context }) => {
+  await open(page);
+  await ready(page);
+  await babble(page);
+  await hold(page, 30);
+  await say(page, "Tell me a long story.");
+  // What is seen is soon kept.
+  const seen = await grown(page, 60);
+  const before = await kept(page, seen);
+  await page.getByTestId("prompt").fill("Typed meanwhile");
+  await kill(page);
+
+  const next = await context.newPage();
+  const wrong = await open(next);
+  await ready(next);
+  await expect(next.getByTestId("message-user")).toHaveText("Tell me a long story.");
+  const answer = next.getByTestId("message-assistant");
+  const after = await kept(next, before);
+  expect(after.startsWith(before)).toBe(true);
+  expect(lettersOf(await answer.textContent())).toBe(lettersOf(after));
+  await expect(next.getByText("Interrupted")).toBeVisible();
+  await expect(next.getByTestId("prompt")).toHaveValue("Typed meanwhile");
+  // It goes on where it was.
+  await greedy(next, 8);
+  const more = await replyTo(next, () => action(answer, "Go on with this answer").click());
+  expect(more.tokens.length).toBeGreaterThan(0);
+  await expect(next.getByText("Interrupted")).toHaveCount(0);
+  expect(await kept(next, after + more.text)).toBe(after + more.text);
+  expect(wrong).toEqual([]);
+});
+
+test("a worker that dies in the middle of an answer takes no text along", async ({ page }) => {
+  await open(page, "?backend=cpu");
+  await ready(page);
+  await babble(page);
+  await hold(page, 15);
+  await say(page, "Tell me a long story.");
+  await grown(page, 20);
+  await page.workers()[0]?.evaluate(() => {
+    setTimeout(() => {
+      throw new Error("a fault that a test has made");
+    });
+  });
+  await expect(page.getByTestId("status")).toContainText("The answer was interrupted");
+  await expect(page.getByText("Interrupted", { exact: true })).toBeVisible();
+  const answer = page.getByTestId("message-assistant");
+  const text = (await answer.textContent()) ?? "";
+  expect(text.length).toBeGreaterThan(20);
+  await greedy(page, 8);
+  const more = await replyTo(page, () => action(answer, "Go on with this answer").click());
+  expect(more.tokens.length).toBeGreaterThan(0);
+  await expect(answer).toContainText(text.slice(0, 20));
+});
+
+test("a conversation's own system prompt leaves the person's alone", async ({ page }) => {
   const wrong = await open(page);
   await ready(page);
-  await greedy(page, 8);
+  const system = page.getByLabel("System prompt");
+  await page.getByTestId("settings").click();
+  await system.fill("Be kind.");
+  await page.getByRole("button", { name: "Done" }).click();
+  await greedy(page, 4);
   await replyTo(page, () => say(page, "Hello!"));
-  const other = await context.newPage();
-  const wrongThere = watch(other);
-  await other.goto("/");
-  await ready(other);
-  await other.getByRole("button", { name: "Chats" }).click();
-  await entry(other, /^Hello!/).click();
-  await expect(other.getByTestId("message-user")).toHaveText("Hello!");
-  await replyTo(other, () => say(other, "What is your name?"));
-  await replyTo(page, () => say(page, "How are you?"));
-  // Both went on from the same answer: two branches.
-  await page.reload();
+  await page.getByTestId("settings").click();
+  await system.fill("Be brief.");
+  await expect(page.getByText("New chats begin with “Be kind.”.")).toBeVisible();
+  await page.getByRole("button", { name: "Done" }).click();
+  await page.getByTestId("new-chat").click();
+  await page.getByTestId("settings").click();
+  await expect(system).toHaveValue("Be kind.");
+  await page.getByRole("button", { name: "Done" }).click();
+  await page.getByRole("button", { name: "Chats" }).click();
+  await entry(page, /^Hello!/).click();
+  await page.getByTestId("settings").click();
+  await expect(system).toHaveValue("Be brief.");
+  expect(wrong).toEqual([]);
+});
+
+test("an answer ends before its model is taken away", async ({ page }) => {
+  const wrong = await open(page);
   await ready(page);
-  await expect(page.getByText("2 of 2")).toBeVisible();
-  await page.getByRole("button", { name: "Show the branch before" }).click();
-  await expect(page.getByTestId("message-user").last()).toHaveText("What is your name?");
-  expect([...wrong, ...wrongThere]).toEqual([]);
+  await babble(page);
+  await hold(page, 15);
+  await say(page, "Tell me a long story.");
+  await grown(page, 20);
+  await page.getByTestId("settings").click();
+  await page.getByLabel("Runs on").selectOption("cpu");
+  await hold(page, Number.POSITIVE_INFINITY);
+  await page.getByRole("button", { name: "Done" }).click();
+  await ready(page);
+  // Stopped, and not lost: it can go on with the engine that came.
+  const answer = page.getByTestId("message-assistant");
+  await greedy(page, 4);
+  const more = await replyTo(page, () => action(answer, "Go on with this answer").click());
+  expect(more.stats.backend).toContain("CPU");
+  expect((await answer.textContent())?.length).toBeGreaterThan(20);
+  expect(wrong).toEqual([]);
 });
 
 test("conversations can be left, found again, and deleted", async ({ page }) => {
@@ -103,21 +213,4 @@ test("conversations can be left, found again, and deleted", async ({ page }) => 
 /** A conversation in the list. */
 function entry(page: Page, name: RegExp): Locator {
   return page.locator("#chat-list").getByRole("button", { name });
-}
-
-/** Whether the engine's state after the shown answer is in the browser's storage. */
-function kept(page: Page): Promise<boolean> {
-  return page.evaluate(async () => {
-    const db = await new Promise<IDBDatabase>((resolve, reject) => {
-      const request = indexedDB.open("mar");
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
-    });
-    const count = await new Promise<number>((resolve) => {
-      const request = db.transaction("states").objectStore("states").count();
-      request.onsuccess = () => resolve(request.result);
-    });
-    db.close();
-    return count > 0;
-  });
 }

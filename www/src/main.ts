@@ -11,6 +11,8 @@ import { Chats } from "./page/chats";
 import { Composer } from "./page/composer";
 import { element } from "./page/element";
 import { Instruments } from "./page/instruments";
+import { packCosts, unpackCosts } from "./page/keep/costs";
+import { Store } from "./page/keep/store";
 import { ModelMenu } from "./page/models";
 import { openedBefore, rememberOpen } from "./page/open-chat";
 import { Panels } from "./page/panels";
@@ -18,7 +20,6 @@ import { readQuery } from "./page/query";
 import { readSettings } from "./page/settings";
 import { SettingsDialog } from "./page/settings-dialog";
 import { onRetry, say } from "./page/status";
-import { Store } from "./page/store";
 import { Talk } from "./page/talk";
 import { applyTheme } from "./page/themes";
 import { Transcript } from "./page/transcript";
@@ -32,10 +33,12 @@ const store = await Store.open();
 const instruments = new Instruments();
 const heard = element("heard", HTMLParagraphElement);
 const newChat = element("new-chat", HTMLButtonElement);
+const elsewhere = element("elsewhere", HTMLDivElement);
 
 const transcript = new Transcript({
   onEdit: (turn, text) => void talk.edit(turn, text),
   onResume: () => void talk.resume(),
+  onGoOn: (turn) => void talk.goOn(turn),
   onRegenerate: (turn) => void talk.regenerate(turn),
   onBranch: (turn, by) => talk.branch(turn, by),
   onToken: (turn, position) => {
@@ -50,16 +53,17 @@ const talk = new Talk(
     onChange: () => {
       welcome.show(talk.chat.turns.length === 0, models.engine !== undefined);
       newChat.disabled = talk.busy;
+      elsewhere.hidden = !talk.reads;
       void chats.refresh();
       rememberOpen(talk.chat);
     },
-    onBegin: (turn) => {
-      models.locked = true;
-      panels.begin(turn.id);
-    },
-    onEnd: () => {
-      models.locked = false;
-      panels.end();
+    onBegin: (_, turn) => panels.begin(turn.id),
+    onEnd: ({ id }, turn) => {
+      const costs = panels.end();
+      if (costs.length === 0) return;
+      const bytes = packCosts(costs);
+      // Without them the numbers of this answer end with the page.
+      store.putCosts({ id, turn: turn.id, bytes, updated: Date.now() }).catch(() => undefined);
     },
     onAnswer: (text) => {
       heard.textContent = `MAR says: ${text}`;
@@ -69,13 +73,16 @@ const talk = new Talk(
     },
     onOpen: () => {
       panels.clear();
-      settings.system = talk.chat.system;
     },
   },
 );
 const panels = new Panels(instruments, {
   onChoose: (position) => transcript.choose(position),
   onNote: (note) => say(note),
+  onCosts: async (answer) => {
+    const kept = await store.costs(talk.chat.id, answer).catch(() => undefined);
+    return kept && unpackCosts(kept.bytes);
+  },
 });
 const chats = new Chats(store, talk);
 const tour = new Tour({
@@ -85,11 +92,16 @@ const tour = new Tour({
   shape: () => models.engine?.shape,
 });
 const welcome = new Welcome({ onExample: (text) => void talk.send(text), onTour: () => tour.start() });
-const models = new ModelMenu(query, settings, async (engine) => {
-  panels.use(engine);
-  await talk.use(engine);
+const models = new ModelMenu(query, settings, {
+  // Nobody takes the model from under an answer.
+  onLeave: () => talk.halt(),
+  onUse: async (engine) => {
+    panels.use(engine);
+    await talk.use(engine);
+  },
 });
 new SettingsDialog(settings, {
+  chat: () => talk.chat,
   onSystem: (text) => {
     talk.system = text;
   },
@@ -105,6 +117,7 @@ newChat.addEventListener("click", () => {
   talk.startOver();
   composer.focus();
 });
+element("claim", HTMLButtonElement).addEventListener("click", () => void talk.claim());
 onRetry(() => void models.load());
 
 const before = await openedBefore(store);

@@ -94,7 +94,10 @@ export class Mar {
     return this.#events.on(name, listener);
   }
 
-  /** Replies to a chat. What it shares with the conversation before is not computed again. `listener` gets text as it comes. */
+  /**
+   * Replies to a chat; where the last message is the assistant's, goes on with that. What it shares with the conversation before
+   * is not computed again. `listener` gets text as it comes.
+   */
   async generate(
     messages: Message[],
     options: ChatOptions = {},

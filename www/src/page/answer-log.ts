@@ -1,25 +1,41 @@
-// What every token of the answers of this visit took, for whoever looks back.
+// What the tokens of the newest answers took, for whoever looks back; and whose tokens the engine's conversation has.
 import type { TokenEvent } from "../mar/types";
+import type { TokenCost } from "../pictures";
 
-/** Events by answer. */
+/** Tokens whose costs are held. With thirty layers one takes about six kilobytes. */
+const HELD = 8192;
+
+/** Costs by answer. */
 export class AnswerLog {
-  readonly #answers = new Map<string, TokenEvent[]>();
+  /** The answer that was used last is the last one. */
+  readonly #answers = new Map<string, TokenCost[]>();
   /** Which answer the engine's conversation has at a position, and the token's text. */
   readonly #owners = new Map<number, { answer: string; text: string }>();
+  readonly #most: number;
 
-  /** Books a token. True where it begins an answer: what the engine had from there on is gone. */
+  /** At most the costs of `most` tokens, and the newest answer's, are held: the oldest answers' go. */
+  constructor(most = HELD) {
+    this.#most = most;
+  }
+
+  /** Books a token. True where it begins an answer, or a part of one: what the engine had from there on is gone. */
   add(answer: string, event: TokenEvent): boolean {
-    const events = this.#answers.get(answer) ?? [];
-    const last = events.at(-1);
+    let costs = this.#answers.get(answer) ?? [];
+    const last = costs.at(-1);
     const begins = last === undefined || event.position <= last.position;
     if (begins) {
-      events.length = 0;
       this.forgetFrom(event.position);
+      costs = costs.filter(({ position }) => position < event.position);
     }
-    events.push(event);
-    this.#answers.set(answer, events);
+    costs.push(costOf(event, last));
+    this.#put(answer, costs);
     this.own(answer, event.position, event.text);
     return begins;
+  }
+
+  /** Holds the costs of an answer that was made before. */
+  put(answer: string, costs: readonly TokenCost[]): void {
+    this.#put(answer, [...costs]);
   }
 
   /** Says that the engine's conversation has a token of an answer at a position. */
@@ -27,8 +43,8 @@ export class AnswerLog {
     this.#owners.set(position, { answer, text });
   }
 
-  /** The events of an answer; none where it was made before this visit. */
-  of(answer: string): readonly TokenEvent[] {
+  /** The costs of an answer; none where they are not held. */
+  of(answer: string): readonly TokenCost[] {
     return this.#answers.get(answer) ?? [];
   }
 
@@ -45,7 +61,8 @@ export class AnswerLog {
 
   /** The last positions of answers, at most `count` without a gap, as first and number. */
   newest(count: number): { first: number; count: number } | undefined {
-    const end = Math.max(-1, ...this.#owners.keys());
+    let end = -1;
+    for (const position of this.#owners.keys()) end = Math.max(end, position);
     let first = end;
     while (first > 0 && end - first + 1 < count && this.#owners.has(first - 1)) first--;
     return end < 0 ? undefined : { first, count: end - first + 1 };
@@ -55,4 +72,23 @@ export class AnswerLog {
   forgetFrom(position: number): void {
     for (const at of this.#owners.keys()) if (at >= position) this.#owners.delete(at);
   }
+
+  #put(answer: string, costs: TokenCost[]): void {
+    this.#answers.delete(answer);
+    this.#answers.set(answer, costs);
+    let held = 0;
+    for (const { length } of this.#answers.values()) held += length;
+    for (const [oldest, { length }] of this.#answers) {
+      if (held <= this.#most || oldest === answer) break;
+      this.#answers.delete(oldest);
+      held -= length;
+    }
+  }
+}
+
+/** What is looked at of a token. The sites' sizes are the same for all tokens, so they are held once. */
+function costOf(event: TokenEvent, last: TokenCost | undefined): TokenCost {
+  const { position, text, milliseconds, spikes_positive, spikes_negative, active, neurons, energy } = event;
+  const same = last?.neurons.length === neurons.length ? last.neurons : neurons;
+  return { position, text, milliseconds, spikes_positive, spikes_negative, active, neurons: same, energy };
 }

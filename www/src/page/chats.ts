@@ -1,10 +1,10 @@
 // The list of conversations, and their way to and from files.
 import { make } from "../pictures/common/dom";
-import type { Conversation } from "./conversation";
+import type { Head } from "./conversation";
 import { element } from "./element";
 import { fileName, offer } from "./files";
+import type { Store } from "./keep/store";
 import { say, sentence } from "./status";
-import type { Store } from "./store";
 import type { Talk } from "./talk";
 import { pack, unpack } from "./transfer";
 
@@ -36,7 +36,9 @@ export class Chats {
     this.#export.addEventListener("click", () => void this.#exportChat());
     element("import", HTMLButtonElement).addEventListener("click", () => this.#file.click());
     this.#file.addEventListener("change", () => void this.#importChat());
-    store.onChange = () => void this.refresh();
+    store.onNews(({ type }) => {
+      if (type !== "grown") void this.refresh();
+    });
     element("chats-note", HTMLParagraphElement).textContent = store.lasting
       ? "Kept in this browser, and nowhere else."
       : "This browser denies storage: conversations end with the page. Export what you want to keep.";
@@ -58,7 +60,7 @@ export class Chats {
     else this.#opener.focus();
   }
 
-  #entry(chat: Conversation): HTMLLIElement {
+  #entry(chat: Head): HTMLLIElement {
     const open = make(
       "button",
       { type: "button", className: "chat-entry", disabled: this.#talk.busy },
@@ -102,9 +104,8 @@ export class Chats {
 
   async #exportChat(): Promise<void> {
     const { chat } = this.#talk;
-    const kept = await this.#store.state(chat.id);
-    const state = kept?.leaf === chat.leaf ? kept.bytes : undefined;
-    offer(fileName(chat.title), pack({ conversation: chat, state }));
+    const kept = chat.leaf === null ? undefined : await this.#store.state(chat.id, chat.leaf);
+    offer(fileName(chat.title), pack({ conversation: chat, state: kept?.bytes }));
   }
 
   async #importChat(): Promise<void> {
@@ -118,9 +119,11 @@ export class Chats {
       if (state && leaf !== null) {
         await this.#store.putState({ id, leaf, model, bytes: state, updated: Date.now() });
       }
+      const { busy } = this.#talk;
       await this.#talk.open(conversation);
       await this.refresh();
-      say(`${conversation.title} is open.`);
+      // An answer that is being made is not left.
+      say(busy ? `${conversation.title} was imported: it is in the list.` : `${conversation.title} is open.`);
     } catch (error) {
       say(`${file.name} was not imported. ${sentence(error)}.`, "trouble");
     }

@@ -1,6 +1,6 @@
 // The message that is being written.
 
-import { keepDraft, readDraft } from "./draft";
+import { inheritDraft, keepDraft, readDraft } from "./draft";
 import { element } from "./element";
 
 /** What one can do with it. */
@@ -44,6 +44,9 @@ export class Composer {
       this.focus();
     });
     this.#allow();
+    void inheritDraft().then((text) => {
+      if (text !== "") this.giveBack(text);
+    });
   }
 
   /** Whether a message can be sent now. */

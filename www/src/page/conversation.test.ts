@@ -1,13 +1,15 @@
 import { expect, test } from "vitest";
 import {
   addTurn,
+  adopt,
+  adoptTurn,
   emptyConversation,
-  merge,
   messagesOf,
   pathOf,
   removeTurn,
   showBranch,
   siblingsOf,
+  unfinishedEnd,
 } from "./conversation";
 
 /** A question with two answers, the second of which goes on. */
@@ -39,14 +41,32 @@ test("a turn that is taken back leaves no trace", () => {
   expect(chat.turns).not.toContain(more);
 });
 
-test("two tabs' turns are united, and the own path stays", () => {
-  const { chat, second } = branched();
-  const other = structuredClone(chat);
-  const theirs = addTurn(other, second.id, "user", "From another tab");
-  const mine = addTurn(chat, second.id, "user", "From this one");
-  const both = merge(chat, other);
-  expect(both.turns.map(({ id }) => id)).toEqual(expect.arrayContaining([theirs.id, mine.id]));
-  expect(pathOf(both).at(-1)?.id).toBe(mine.id);
+test("what another tab has kept is taken over, and turns keep their identity", () => {
+  const { chat, second, more } = branched();
+  more.unfinished = true;
+  const kept = structuredClone(chat);
+  const theirs = addTurn(kept, more.id, "assistant", "Goodbye.");
+  for (const turn of kept.turns) {
+    if (turn.id === second.id) turn.content = "Good day to you.";
+    delete turn.unfinished;
+  }
+  adopt(chat, kept);
+  expect(chat).toEqual(kept);
+  expect(pathOf(chat)[1]).toBe(second);
+  expect(pathOf(chat)[2]).toBe(more);
+  // It grows further than what is kept.
+  adoptTurn(chat, { ...theirs, content: "Goodbye, and take care." });
+  expect(pathOf(chat).at(-1)?.content).toBe("Goodbye, and take care.");
+  expect(chat.turns).toHaveLength(kept.turns.length);
+});
+
+test("where something is missing at the end of the path is told", () => {
+  const { chat, first, more } = branched();
+  expect(unfinishedEnd(chat)).toBe(more);
+  showBranch(chat, first);
+  expect(unfinishedEnd(chat)).toBe(undefined);
+  first.unfinished = true;
+  expect(unfinishedEnd(chat)).toBe(first);
 });
 
 test("a loop in a file ends", () => {

@@ -7,6 +7,9 @@ export interface Mark {
   position: number;
 }
 
+/** The position of a text that is in the engine's conversation, but in other tokens than it was written in. */
+export const NOWHERE = -1;
+
 /** What an answer took. Times are measured; energies are estimates, in picojoules. */
 export interface Took {
   tokens: number;
@@ -27,7 +30,12 @@ export interface Turn {
   created: number;
   marks?: Mark[];
   took?: Took;
+  /** An answer that has not come to its end: it is being made, or was interrupted. */
+  unfinished?: true;
 }
+
+/** What a list of conversations shows. */
+export type Head = Omit<Conversation, "turns">;
 
 /** All that was said, on all branches. */
 export interface Conversation {
@@ -105,12 +113,33 @@ export function messagesOf(chat: Conversation, last: string | null): Message[] {
   return system === "" ? path : [{ role: "system", content: system }, ...path];
 }
 
-/** Both tabs' turns: what one of them does not know is kept. `mine` decides what is shown. */
-export function merge(mine: Conversation, stored: Conversation | undefined): Conversation {
-  if (!stored) return mine;
-  const known = new Set(mine.turns.map(({ id }) => id));
-  const others = stored.turns.filter(({ id }) => !known.has(id));
-  return { ...mine, turns: [...mine.turns, ...others].sort((a, b) => a.created - b.created) };
+/** Takes over what another tab has kept of this conversation. Turns that are here already keep their identity. */
+export function adopt(chat: Conversation, kept: Conversation): void {
+  const mine = new Map(chat.turns.map((turn) => [turn.id, turn]));
+  chat.turns = kept.turns.map((turn) => become(mine.get(turn.id), turn));
+  const { title, created, updated, model, system, leaf } = kept;
+  Object.assign(chat, { title, created, updated, model, system, leaf });
+}
+
+/** Takes over one turn, as far as another tab has come with it, and shows it. */
+export function adoptTurn(chat: Conversation, turn: Turn): void {
+  const mine = chat.turns.find(({ id }) => id === turn.id);
+  const now = become(mine, turn);
+  if (!mine) chat.turns.push(now);
+  chat.leaf = now.id;
+}
+
+function become(mine: Turn | undefined, turn: Turn): Turn {
+  if (!mine) return turn;
+  // What it no longer has must go: an answer that is whole is not unfinished.
+  for (const key of ["marks", "took", "unfinished"] as const) delete mine[key];
+  return Object.assign(mine, turn);
+}
+
+/** The end of the shown path, where something is missing there: an answer, or the rest of one. */
+export function unfinishedEnd(chat: Conversation): Turn | undefined {
+  const last = pathOf(chat).at(-1);
+  return last?.unfinished || last?.role === "user" ? last : undefined;
 }
 
 /** An id that no other turn or conversation has. */

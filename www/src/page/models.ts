@@ -12,6 +12,14 @@ interface Offer {
   bytes: number;
 }
 
+/** What others are told. */
+export interface ModelEvents {
+  /** The model that is loaded is about to go; it goes when this returns. */
+  onLeave: () => Promise<void>;
+  /** An engine is ready; `undefined` when it has gone. */
+  onUse: (engine: Mar | undefined) => Promise<void>;
+}
+
 /** Chooses and loads. */
 export class ModelMenu {
   /** The model that is ready. */
@@ -19,20 +27,14 @@ export class ModelMenu {
   readonly #menu = element("model", HTMLSelectElement);
   readonly #query: Query;
   readonly #settings: Settings;
-  readonly #use: (engine: Mar | undefined) => Promise<void>;
+  readonly #events: ModelEvents;
   #loading: AbortController | undefined;
 
-  /** `use` gets every engine that is ready, and `undefined` before it goes. */
-  constructor(query: Query, settings: Settings, use: (engine: Mar | undefined) => Promise<void>) {
+  constructor(query: Query, settings: Settings, events: ModelEvents) {
     this.#query = query;
     this.#settings = settings;
-    this.#use = use;
+    this.#events = events;
     this.#menu.addEventListener("change", () => void this.load());
-  }
-
-  /** While an answer is made, nobody takes the model away. */
-  set locked(locked: boolean) {
-    this.#menu.disabled = locked;
   }
 
   /** Fills the menu, the model that the address names first, and loads the first. */
@@ -57,9 +59,12 @@ export class ModelMenu {
     this.#loading?.abort();
     const loading = new AbortController();
     this.#loading = loading;
+    await this.#events.onLeave();
+    // Somebody may have chosen another one meanwhile.
+    if (loading.signal.aborted) return;
     this.engine?.dispose();
     this.engine = undefined;
-    await this.#use(undefined);
+    await this.#events.onUse(undefined);
     say("Loading the model.");
     showBackend("");
     showProgress("connecting");
@@ -84,7 +89,7 @@ export class ModelMenu {
         return;
       }
       this.engine = engine;
-      await this.#use(engine);
+      await this.#events.onUse(engine);
       tellBackend(engine);
       say(`${engine.shape.name} is ready.`);
     } catch (error) {

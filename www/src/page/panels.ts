@@ -1,9 +1,9 @@
 // The pictures in their panels, and what flows to them: the engine's events down, the person's choices up.
 import type { Mar } from "../mar";
 import { AS_TRAINED, type Controls, type Site, type TokenEvent } from "../mar/types";
-import { Dial, EnergyPanel, FiringMap, MembraneTrace, Raster, SpeedPanel } from "../pictures";
+import { Dial, EnergyPanel, FiringMap, MembraneTrace, Raster, SpeedPanel, type TokenCost } from "../pictures";
 import { AnswerLog } from "./answer-log";
-import type { Mark } from "./conversation";
+import { type Mark, NOWHERE } from "./conversation";
 import type { Instruments } from "./instruments";
 import { TradeOff } from "./trade-off";
 
@@ -19,6 +19,8 @@ export interface PanelsEvents {
   onChoose: (position: number) => void;
   /** A sentence for the person. */
   onNote: (sentence: string) => void;
+  /** What the tokens of an answer took, where it was kept. */
+  onCosts: (answer: string) => Promise<TokenCost[] | undefined>;
 }
 
 /** All pictures. */
@@ -99,19 +101,22 @@ export class Panels {
     this.#tradeOff.ask(mar, AS_TRAINED);
   }
 
-  /** The tokens that come next are of this answer. */
-  begin(answer: string): void {
+  /** The tokens that come next are of this answer, which may have begun before. */
+  async begin(answer: string): Promise<void> {
     this.#answer = answer;
+    await this.#costs(answer);
   }
 
-  /** The chat's answer is whole. */
-  end(): void {
+  /** The chat's answer has ended; returns what its tokens took. */
+  end(): readonly TokenCost[] {
+    const costs = this.#log.of(this.#answer);
     this.#answer = SCRIPT;
+    return costs;
   }
 
   /** The engine's conversation has these tokens of an answer, from before. */
   own(answer: string, marks: readonly Mark[]): void {
-    for (const { position, text } of marks) this.#log.own(answer, position, text);
+    for (const { position, text } of marks) if (position !== NOWHERE) this.#log.own(answer, position, text);
   }
 
   /** Another conversation is open. */
@@ -125,13 +130,13 @@ export class Panels {
 
   /** All pictures go to a token of an answer. */
   async jump(answer: string, position: number): Promise<void> {
-    const events = this.#log.of(answer);
-    const event = events.find((event) => event.position === position);
-    if (event) {
+    const costs = await this.#costs(answer);
+    const cost = costs.find((cost) => cost.position === position);
+    if (cost) {
       this.#shown = answer;
-      this.#energy.show(events, position);
-      this.#map.show(event);
-    }
+      this.#energy.show(costs, position);
+      this.#map.show(cost);
+    } else this.#events.onNote("What this token took is no longer known: the numbers of the newest answers are kept.");
     if (this.#log.textAt(position, answer) === undefined) {
       this.#events.onNote("The network has gone another way since: its spikes there are those of another branch.");
       return;
@@ -145,13 +150,22 @@ export class Panels {
     if (this.#log.add(this.#answer, event)) {
       this.#raster.cut(event.position);
       this.#membrane.cut(event.position);
-      this.#energy.clear();
+      this.#energy.show(this.#log.of(this.#answer).slice(0, -1));
       this.#map.clear();
       this.#shown = this.#answer;
     }
     // Not into the sums of an earlier answer that somebody looks back on.
     if (this.#shown === this.#answer) this.#energy.push(event);
     this.#map.push(event);
+  }
+
+  /** What the tokens of an answer took: as it is held, or was kept. */
+  async #costs(answer: string): Promise<readonly TokenCost[]> {
+    const held = this.#log.of(answer);
+    if (held.length > 0) return held;
+    const kept = await this.#events.onCosts(answer);
+    if (kept) this.#log.put(answer, kept);
+    return this.#log.of(answer);
   }
 
   #choose(layer: number, site: Site): void {

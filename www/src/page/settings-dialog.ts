@@ -2,12 +2,16 @@
 
 import type { Backend } from "../mar/types";
 import { make, uniqueId } from "../pictures/common/dom";
+import type { Conversation } from "./conversation";
 import { element } from "./element";
 import { keepSettings, SAMPLING, type SamplingField, type Settings, type ThemeChoice } from "./settings";
 import { applyTheme } from "./themes";
 
 /** What others are told. */
 export interface SettingsEvents {
+  /** The conversation that is open. */
+  chat: () => Conversation;
+  /** The open conversation has another system prompt. */
   onSystem: (text: string) => void;
   /** The model must be loaded again. */
   onBackend: () => void;
@@ -20,12 +24,17 @@ const BACKEND_NAMES: Record<Backend, string> = {
 };
 const THEME_NAMES: Record<ThemeChoice, string> = { system: "as the system", light: "light", dark: "dark" };
 
+/** Characters that are shown of the prompt of new conversations. */
+const SHOWN = 80;
+
 /** Every change holds at once, and is kept. */
 export class SettingsDialog {
   readonly #dialog = element("settings", HTMLDialogElement);
   readonly #settings: Settings;
   readonly #events: SettingsEvents;
   readonly #system = make("textarea", { rows: 3 });
+  readonly #own = make("p", { className: "note" });
+  readonly #adopt = make("button", { type: "button", className: "small", textContent: "Begin new chats with it" });
 
   constructor(settings: Settings, events: SettingsEvents) {
     this.#settings = settings;
@@ -39,16 +48,24 @@ export class SettingsDialog {
   }
 
   #open(): void {
-    this.#system.value = this.#settings.system;
+    this.#system.value = this.#events.chat().system;
+    this.#showOwn();
     this.#dialog.showModal();
   }
 
   #build(): void {
     const settings = this.#settings;
-    this.#system.addEventListener("input", () => {
+    const adopt = () => {
       settings.system = this.#system.value;
       keepSettings(settings);
-      this.#events.onSystem(settings.system);
+      this.#showOwn();
+    };
+    this.#adopt.addEventListener("click", adopt);
+    this.#system.addEventListener("input", () => {
+      this.#events.onSystem(this.#system.value);
+      // Before anything is said it is the person's own; later it is this conversation's, which may be somebody else's.
+      if (this.#events.chat().turns.length === 0) adopt();
+      else this.#showOwn();
     });
     const backend = menu(BACKEND_NAMES, settings.backend, (value) => {
       settings.backend = value;
@@ -73,6 +90,7 @@ export class SettingsDialog {
       { method: "dialog" },
       make("h2", { id: "settings-title", textContent: "Settings" }),
       labelled("System prompt", this.#system, "Said before everything. The small model hardly listens to it."),
+      make("div", { className: "row" }, this.#own, this.#adopt),
       make("h3", { textContent: "Sampling" }),
       make("p", { className: "note", textContent: "What is empty is the model's own." }),
       make("div", { className: "numbers" }, ...numbers.map(({ row }) => row)),
@@ -87,6 +105,15 @@ export class SettingsDialog {
       this.#dialog.close();
     });
     this.#dialog.replaceChildren(form);
+  }
+
+  /** Says what new conversations begin with, where this one has something else. */
+  #showOwn(): void {
+    const { system } = this.#settings;
+    const same = system === this.#system.value;
+    this.#own.hidden = this.#adopt.hidden = same;
+    const shown = system.length > SHOWN ? `${system.slice(0, SHOWN)}…` : system;
+    this.#own.textContent = system === "" ? "New chats begin without one." : `New chats begin with “${shown}”.`;
   }
 
   #number({ name, label, min, max, step, help }: SamplingField): { row: HTMLElement; input: HTMLInputElement } {

@@ -1,5 +1,5 @@
 // Which words on the page are which tokens.
-import type { Mark } from "./conversation";
+import { type Mark, NOWHERE } from "./conversation";
 
 /** Markup that is not shown between two shown characters is shorter than this: a link's address is the longest. */
 const LONGEST_MARKUP = 200;
@@ -34,7 +34,7 @@ export function wrapTokens(root: Node, marks: readonly Mark[]): void {
 }
 
 function wrapped(text: string, mark: Mark | undefined): Node {
-  if (!mark) return document.createTextNode(text);
+  if (!mark || mark.position === NOWHERE) return document.createTextNode(text);
   const span = document.createElement("span");
   span.className = "token";
   span.dataset.position = String(mark.position);

@@ -16,7 +16,10 @@ export class TradeOff {
   readonly #show: (effect: Effect) => void;
   #timer = 0;
   #asked = 0;
-  #again: (() => void) | undefined;
+  /** What is still to be measured: always what was turned last. */
+  #wanted: { mar: Mar; controls: Controls } | undefined;
+  /** How many things go first. */
+  #held = 0;
 
   constructor(show: (effect: Effect) => void) {
     this.#show = show;
@@ -24,40 +27,54 @@ export class TradeOff {
 
   /** Measures under these controls, soon. A later call takes the place of this one. */
   ask(mar: Mar, controls: Controls): void {
-    clearTimeout(this.#timer);
-    this.#asked += 1;
-    const asked = this.#asked;
-    this.#again = () => this.ask(mar, controls);
-    this.#timer = window.setTimeout(async () => {
-      try {
-        const { nats_per_token, ledger } = await mar.loss(TEXT);
-        if (asked !== this.#asked) return;
-        this.#again = undefined;
-        this.#show({
-          nats: nats_per_token,
-          joules: (ledger.energy_pj.with_memory / ledger.tokens) * 1e-12,
-          rate: ledger.spikes / ledger.tokens / chances(mar.shape, controls),
-        });
-      } catch {
-        // It gave way to an answer, or there is no tokenizer: the next change asks again.
-      }
-    }, REST);
+    this.#wanted = { mar, controls };
+    this.#begin();
   }
 
-  /** Gives way to something that a person waits for; returns what goes on with it. */
+  /** Gives way to something that a person waits for, until what it returns is called. */
   giveWay(mar: Mar): () => void {
-    const again = this.#again;
-    if (!again) return () => {};
-    this.cancel();
-    mar.stopIdle();
-    return again;
+    this.#held += 1;
+    this.#interrupt();
+    if (this.#wanted) mar.stopIdle();
+    return () => {
+      this.#held -= 1;
+      this.#begin();
+    };
   }
 
   /** Forgets what was asked. */
   cancel(): void {
+    this.#interrupt();
+    this.#wanted = undefined;
+  }
+
+  #interrupt(): void {
     clearTimeout(this.#timer);
     this.#asked += 1;
-    this.#again = undefined;
+  }
+
+  #begin(): void {
+    this.#interrupt();
+    const wanted = this.#wanted;
+    if (this.#held > 0 || !wanted) return;
+    const asked = this.#asked;
+    this.#timer = window.setTimeout(() => void this.#measure(wanted.mar, wanted.controls, asked), REST);
+  }
+
+  async #measure(mar: Mar, controls: Controls, asked: number): Promise<void> {
+    try {
+      const { nats_per_token, ledger } = await mar.loss(TEXT);
+      // Turned meanwhile: what was measured belongs to neither setting.
+      if (asked !== this.#asked) return;
+      this.#wanted = undefined;
+      this.#show({
+        nats: nats_per_token,
+        joules: (ledger.energy_pj.with_memory / ledger.tokens) * 1e-12,
+        rate: ledger.spikes / ledger.tokens / chances(mar.shape, controls),
+      });
+    } catch {
+      // It gave way to an answer, or there is no tokenizer: the next change asks again.
+    }
   }
 }
 

@@ -6,6 +6,14 @@ import { type TurnEvents, TurnView } from "./turn";
 /** Nearer to the end than this, in pixels, the page follows a growing answer. */
 const NEAR = 60;
 
+/** What can be done now. */
+export interface TranscriptState {
+  /** Nothing but copying. */
+  busy: boolean;
+  /** The last answer is being made, here or in another tab. */
+  growing: boolean;
+}
+
 /** The list of messages. */
 export class Transcript {
   readonly #list = element("transcript", HTMLOListElement);
@@ -27,8 +35,8 @@ export class Transcript {
     }).observe(this.#scroll);
   }
 
-  /** Shows the path of a conversation. While `busy`, nothing but copying can be done. */
-  show(chat: Conversation, busy: boolean): void {
+  /** Shows the path of a conversation. */
+  show(chat: Conversation, { busy, growing }: TranscriptState): void {
     const path = pathOf(chat);
     const shown = new Set(path.map(({ id }) => id));
     for (const [id, view] of this.#views) {
@@ -38,17 +46,18 @@ export class Transcript {
     }
     path.forEach((turn, index) => {
       let view = this.#views.get(turn.id);
-      if (!view) {
+      if (view?.turn !== turn) {
+        view?.item.remove();
         view = new TurnView(turn, this.#events);
         this.#views.set(turn.id, view);
       }
       const siblings = siblingsOf(chat, turn);
       const [branch, last] = [siblings.indexOf(turn), index + 1 === path.length];
-      view.settle({ branch, branches: siblings.length, last, busy });
+      view.settle({ branch, branches: siblings.length, last, busy, growing: growing && last });
       if (this.#list.children[index] !== view.item)
         this.#list.insertBefore(view.item, this.#list.children[index] ?? null);
     });
-    this.#list.classList.toggle("busy", busy);
+    this.#list.classList.toggle("growing", growing);
   }
 
   /** The answer with this id has more text. */

@@ -1,11 +1,19 @@
 import { expect, test } from "vitest";
+import { canonical } from "./canonical";
 import { addTurn, emptyConversation } from "./conversation";
 import { pack, unpack } from "./transfer";
 
-test("a file holds all of a conversation and its state, and gets an id of its own", () => {
+function chat() {
   const conversation = emptyConversation("");
   const question = addTurn(conversation, null, "user", "Hello, “world”!");
-  addTurn(conversation, question.id, "assistant", "Hi.").marks = [{ text: "Hi.", position: 9 }];
+  const answer = addTurn(conversation, question.id, "assistant", "Hi.");
+  answer.marks = [{ text: "Hi.", position: 9 }];
+  answer.unfinished = true;
+  return { conversation, question, answer };
+}
+
+test("a file holds all of a conversation and its state, and gets an id of its own", () => {
+  const { conversation } = chat();
   const state = Uint8Array.from({ length: 20_000 }, (_, index) => index % 251);
   const back = unpack(pack({ conversation, state }));
   expect(back.state).toEqual(state);
@@ -13,10 +21,54 @@ test("a file holds all of a conversation and its state, and gets an id of its ow
   expect(back.conversation.id).not.toBe(conversation.id);
 });
 
-test("a message that follows nothing is refused, and a damaged state costs no more than itself", () => {
-  const conversation = emptyConversation("");
-  addTurn(conversation, "nobody", "user", "Hello!");
-  expect(() => unpack(pack({ conversation, state: undefined }))).toThrow("follows one that is not in the file");
-  const text = pack({ conversation: emptyConversation(""), state: Uint8Array.of(1) }).replace('"AQ=="', '"?"');
-  expect(unpack(text).state).toBe(undefined);
+test("whatever is changed in a file, it is refused; spaces and the order of keys are nothing", () => {
+  const text = pack({ conversation: chat().conversation, state: Uint8Array.of(1) });
+  for (const [from, to] of [
+    ["Hi.", "Ho."],
+    ['"AQ=="', '"AA=="'],
+    ['"position": 9', '"position": 8'],
+    [/"sha256": "[^"]+"/, '"sha256": "00"'],
+  ] as const) {
+    expect(text.replace(from, to)).not.toBe(text);
+    expect(() => unpack(text.replace(from, to))).toThrow("damaged or changed");
+  }
+  const { sha256, ...file } = JSON.parse(text);
+  expect(() => unpack(JSON.stringify(file))).toThrow("damaged or changed");
+  expect(unpack(JSON.stringify({ ...file, sha256 })).state).toEqual(Uint8Array.of(1));
+  expect(canonical({ b: [{ d: 1, c: 2 }], a: null })).toBe('{"a":null,"b":[{"c":2,"d":1}]}');
+});
+
+test("foreign, newer and senseless files are refused with the reason", () => {
+  const file = JSON.parse(pack({ conversation: chat().conversation, state: undefined }));
+  for (const [other, reason] of [
+    ["", "not JSON"],
+    [pack({ conversation: chat().conversation, state: undefined }).slice(0, 200), "cut off"],
+    ["[1]", "not a conversation"],
+    [JSON.stringify({ ...file, format: "other" }), "not a conversation"],
+    [JSON.stringify({ ...file, version: 3 }), "is of version 3, and this page reads up to 2"],
+    [JSON.stringify({ ...file, version: "two" }), "version is two"],
+  ] as const) {
+    expect(() => unpack(other)).toThrow(reason);
+  }
+});
+
+test("a tree that is none is refused, however it was made", () => {
+  const orphan = chat();
+  orphan.question.parent = "nobody";
+  const loop = chat();
+  loop.question.parent = loop.answer.id;
+  const twins = chat();
+  twins.answer.id = twins.question.id;
+  for (const [{ conversation }, reason] of [
+    [orphan, "follows one that is not in the file"],
+    [loop, "follows itself"],
+    [twins, "the same id"],
+  ] as const) {
+    expect(() => unpack(pack({ conversation, state: undefined }))).toThrow(reason);
+  }
+});
+
+test("a file of version 1, which had no hash, is read", () => {
+  const { sha256: _, ...file } = JSON.parse(pack({ conversation: chat().conversation, state: undefined }));
+  expect(unpack(JSON.stringify({ ...file, version: 1 })).conversation.turns).toHaveLength(2);
 });

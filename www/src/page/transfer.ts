@@ -1,8 +1,14 @@
 // A conversation as a file.
+import { hashOf } from "./canonical";
 import { type Conversation, newId, type Turn } from "./conversation";
 
 const FORMAT = "mar-conversation";
-const VERSION = 1;
+
+/** Version 1 had no hash. */
+const VERSION = 2;
+
+/** The largest file that is read, in characters: a state of a large model takes a few million. */
+const LONGEST = 256 << 20;
 
 /** What a file holds. */
 export interface Parcel {
@@ -13,30 +19,29 @@ export interface Parcel {
 
 /** The text of a file. */
 export function pack({ conversation, state }: Parcel): string {
-  const bytes = state && base64(state);
-  return `${JSON.stringify({ format: FORMAT, version: VERSION, conversation, state: bytes ?? null }, null, 1)}\n`;
+  const content = { conversation, state: state ? base64(state) : null };
+  const file = { format: FORMAT, version: VERSION, sha256: hashOf(content), ...content };
+  return `${JSON.stringify(file, null, 1)}\n`;
 }
 
 /** Reads a file of `pack`. Everything in it is checked; the conversation gets an id of its own. */
 export function unpack(text: string): Parcel {
+  if (text.length > LONGEST) throw new Error("this file is larger than any conversation");
   let file: unknown;
   try {
     file = JSON.parse(text);
   } catch {
-    throw new Error("this file is not JSON; choose one that Export has written");
+    throw new Error("this file is not JSON, or it was cut off; choose one that Export has written");
   }
-  if (!isRecord(file) || file.format !== FORMAT || !isRecord(file.conversation)) {
+  if (!isRecord(file) || file.format !== FORMAT) {
     throw new Error("this file is not a conversation; choose one that Export has written");
   }
-  if (file.version !== VERSION) {
-    throw new Error(`this conversation is of version ${file.version}, and this page reads version ${VERSION}`);
-  }
+  checkVersion(file);
+  if (!isRecord(file.conversation)) throw new Error("this file holds no conversation");
   const { title, created, updated, model, system, turns, leaf } = file.conversation;
   if (!Array.isArray(turns)) throw new Error("this conversation has no messages");
   const checked = turns.map(turnFrom);
-  const ids = new Set(checked.map(({ id }) => id));
-  const orphan = checked.find(({ parent }) => parent !== null && !ids.has(parent));
-  if (orphan) throw new Error(`message ${orphan.id} follows one that is not in the file`);
+  checkTree(checked);
   const conversation: Conversation = {
     id: newId(),
     title: textOr(title, "Imported chat").slice(0, 200),
@@ -45,15 +50,48 @@ export function unpack(text: string): Parcel {
     model: textOr(model, ""),
     system: textOr(system, ""),
     turns: checked,
-    leaf: typeof leaf === "string" && ids.has(leaf) ? leaf : (checked.at(-1)?.id ?? null),
+    leaf: checked.some(({ id }) => id === leaf) ? (leaf as string) : (checked.at(-1)?.id ?? null),
   };
   return { conversation, state: typeof file.state === "string" ? bytesOf(file.state) : undefined };
+}
+
+function checkVersion({ version, sha256, conversation, state }: Record<string, unknown>): void {
+  if (version === 1) return;
+  if (typeof version !== "number" || version < 1) {
+    throw new Error(`this conversation's version is ${String(version)}, which is none`);
+  }
+  if (version > VERSION) {
+    throw new Error(
+      `this conversation is of version ${version}, and this page reads up to ${VERSION}; load the page again to get a newer one`,
+    );
+  }
+  if (sha256 !== hashOf({ conversation, state })) {
+    throw new Error("this file was damaged or changed since it was exported: its sha-256 is another one");
+  }
+}
+
+/** Every message follows one that is there, and none follows itself. */
+function checkTree(turns: readonly Turn[]): void {
+  const parents = new Map(turns.map(({ id, parent }) => [id, parent]));
+  if (parents.size < turns.length) throw new Error("two messages have the same id");
+  const rooted = new Set<string>();
+  for (const { id } of turns) {
+    const way = new Set<string>();
+    for (let at: string | null = id; at !== null && !rooted.has(at); ) {
+      if (way.has(at)) throw new Error(`message ${at} follows itself`);
+      way.add(at);
+      const parent = parents.get(at);
+      if (parent === undefined) throw new Error(`message ${[...way].at(-2)} follows one that is not in the file`);
+      at = parent;
+    }
+    for (const at of way) rooted.add(at);
+  }
 }
 
 function turnFrom(value: unknown, index: number): Turn {
   const wrong = (what: string) => new Error(`message ${index + 1} of this conversation ${what}`);
   if (!isRecord(value)) throw wrong("is not an object");
-  const { id, parent, role, content, created, marks, took } = value;
+  const { id, parent, role, content, created, marks, took, unfinished } = value;
   if (typeof id !== "string") throw wrong("has no id");
   if (parent !== null && typeof parent !== "string") throw wrong("does not say what it follows");
   if (role !== "user" && role !== "assistant") throw wrong("is neither the user's nor the assistant's");
@@ -61,6 +99,7 @@ function turnFrom(value: unknown, index: number): Turn {
   const turn: Turn = { id, parent, role, content, created: numberOr(created, Date.now()) };
   if (Array.isArray(marks) && marks.every(isMark)) turn.marks = marks;
   if (isTook(took)) turn.took = took;
+  if (unfinished === true) turn.unfinished = true;
   return turn;
 }
 

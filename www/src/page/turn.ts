@@ -1,6 +1,7 @@
 // One message on the page.
 import { make } from "../pictures/common/dom";
 import type { Turn } from "./conversation";
+import { keepEdit, readEdit } from "./draft";
 import { formatEnergy, formatNumber } from "./format";
 import { renderMarkdown } from "./markdown";
 import { wrapTokens } from "./tokens";
@@ -11,6 +12,8 @@ export interface TurnEvents {
   onRegenerate: (turn: Turn) => void;
   /** Answers the last message, which has no answer. */
   onResume: () => void;
+  /** Makes an answer longer that was interrupted, or stopped. */
+  onGoOn: (turn: Turn) => void;
   /** Shows the branch before (-1) or after (1) this one. */
   onBranch: (turn: Turn, by: number) => void;
   /** A token of an answer was chosen. */
@@ -26,6 +29,8 @@ export interface TurnPlace {
   last: boolean;
   /** Whether nothing but copying can be done now. */
   busy: boolean;
+  /** Whether it is being made. */
+  growing: boolean;
 }
 
 /** While an answer grows it is drawn at most this share of the time, so that the page stays quick with long ones. */
@@ -37,7 +42,7 @@ const SCROLLS = 1000;
 /** A message with its buttons. */
 export class TurnView {
   readonly item: HTMLLIElement;
-  readonly #turn: Turn;
+  readonly turn: Turn;
   readonly #events: TurnEvents;
   readonly #body: HTMLDivElement;
   readonly #foot = make("div", { className: "foot" });
@@ -46,13 +51,15 @@ export class TurnView {
   #cost = 0;
 
   constructor(turn: Turn, events: TurnEvents) {
-    this.#turn = turn;
+    this.turn = turn;
     this.#events = events;
     this.#body = make("div", { className: "body", testId: `message-${turn.role}` });
     const who = make("p", { className: "who", textContent: turn.role === "user" ? "You" : "MAR" });
     this.item = make("li", { className: `turn ${turn.role}` }, who, this.#body, this.#foot);
     if (turn.role === "assistant") this.#listenForTokens();
     this.#draw();
+    const changed = turn.role === "user" ? readEdit(turn.id) : undefined;
+    if (changed !== undefined) this.#edit(changed);
   }
 
   /** The text has grown; it is drawn soon. */
@@ -82,7 +89,7 @@ export class TurnView {
 
   #draw(): void {
     const start = performance.now();
-    const { role, content, marks } = this.#turn;
+    const { role, content, marks } = this.turn;
     if (role === "user") {
       this.#body.textContent = content;
       // What scrolls must be reached by the keyboard.
@@ -98,8 +105,8 @@ export class TurnView {
     this.#cost = this.#drawn - start;
   }
 
-  #drawFoot({ branch, branches, last, busy }: TurnPlace): void {
-    const { role, took } = this.#turn;
+  #drawFoot({ branch, branches, last, busy, growing }: TurnPlace): void {
+    const { role, took, unfinished } = this.turn;
     const action = (label: string, name: string, act: () => void, disabled = busy) => {
       const node = make("button", { type: "button", className: "small", textContent: label, disabled });
       node.setAttribute("aria-label", name);
@@ -110,20 +117,25 @@ export class TurnView {
     if (branches > 1) {
       const place = make("span", { className: "figure", textContent: `${branch + 1} of ${branches}` });
       nodes.push(
-        action("‹", "Show the branch before", () => this.#events.onBranch(this.#turn, -1), busy || branch === 0),
+        action("‹", "Show the branch before", () => this.#events.onBranch(this.turn, -1), busy || branch === 0),
         place,
         action(
           "›",
           "Show the branch after",
-          () => this.#events.onBranch(this.#turn, 1),
+          () => this.#events.onBranch(this.turn, 1),
           busy || branch + 1 === branches,
         ),
       );
     }
     const copy = action("Copy", "Copy this message", () => void this.#copy(copy), false);
     nodes.push(copy);
-    if (role === "user") nodes.push(action("Edit", "Edit this message", () => this.#edit()));
-    else nodes.push(action("Regenerate", "Another answer", () => this.#events.onRegenerate(this.#turn)));
+    if (role === "user") nodes.push(action("Edit", "Edit this message", () => this.#edit(this.turn.content).focus()));
+    else nodes.push(action("Regenerate", "Another answer", () => this.#events.onRegenerate(this.turn)));
+    const goesOn = unfinished || took?.finish_reason === "cancelled" || took?.finish_reason === "length";
+    if (role === "assistant" && last && goesOn && !growing) {
+      nodes.push(action("Go on", "Go on with this answer", () => this.#events.onGoOn(this.turn)));
+    }
+    if (unfinished && !growing) nodes.unshift(make("span", { className: "broken", textContent: "Interrupted" }));
     if (role === "user" && last) nodes.push(action("Answer", "Answer this message", () => this.#events.onResume()));
     if (took && took.tokens > 0) {
       const parts = [
@@ -138,7 +150,7 @@ export class TurnView {
 
   async #copy(button: HTMLButtonElement): Promise<void> {
     try {
-      await navigator.clipboard.writeText(this.#turn.content);
+      await navigator.clipboard.writeText(this.turn.content);
       button.textContent = "Copied";
     } catch {
       // No permission, or no secure address: the text is chosen, and the person's own keys copy it.
@@ -150,13 +162,16 @@ export class TurnView {
     }, 2000);
   }
 
-  #edit(): void {
-    const field = make("textarea", { value: this.#turn.content, rows: 3 });
+  /** Opens the form, with a text to be changed; returns its field. */
+  #edit(text: string): HTMLTextAreaElement {
+    const field = make("textarea", { value: text, rows: 3 });
+    field.addEventListener("input", () => keepEdit(this.turn.id, field.value));
     field.setAttribute("aria-label", "The message, changed");
     const cancel = make("button", { type: "button", textContent: "Cancel" });
     const save = make("button", { type: "submit", className: "primary", textContent: "Ask this instead" });
     const form = make("form", { className: "edit" }, field, make("div", { className: "row" }, save, cancel));
     const close = () => {
+      keepEdit(this.turn.id, undefined);
       form.remove();
       this.#draw();
       this.#foot.hidden = false;
@@ -174,18 +189,18 @@ export class TurnView {
       const text = field.value.trim();
       if (text === "") return;
       close();
-      this.#events.onEdit(this.#turn, text);
+      this.#events.onEdit(this.turn, text);
     });
     this.#body.replaceChildren(form);
     this.#foot.hidden = true;
-    field.focus();
+    return field;
   }
 
   /** One stop for the Tab key; arrows go from token to token. */
   #listenForTokens(): void {
     const choose = (token: HTMLElement | undefined) => {
       const position = token?.dataset.position;
-      if (position !== undefined) this.#events.onToken(this.#turn, Number(position));
+      if (position !== undefined) this.#events.onToken(this.turn, Number(position));
     };
     this.#body.addEventListener("click", (event) => {
       if (getSelection()?.isCollapsed === false || !(event.target instanceof Element)) return;

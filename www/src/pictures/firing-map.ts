@@ -1,8 +1,9 @@
 // The firing map: layers by sites, the colour is the share of neurons that fired, now and over the answer.
-import { type Shape, SITES, type Site, type TokenEvent } from "../mar/types";
+import { type Shape, SITES, type Site } from "../mar/types";
 import { make } from "./common/dom";
 import { Pace } from "./common/pace";
 import { formatCount, formatPercent } from "./common/units";
+import type { TokenCost } from "./cost";
 
 /** What the map tells of. */
 export interface FiringMapEvents {
@@ -23,7 +24,7 @@ export class FiringMap {
   readonly #pace = new Pace(() => this.#paint());
   #cells: HTMLButtonElement[] = [];
   #layers = 0;
-  #event: TokenEvent | undefined;
+  #event: TokenCost | undefined;
   #active = new Float64Array(0);
   #tokens = 0;
   #chosen = 0;
@@ -64,7 +65,7 @@ export class FiringMap {
   }
 
   /** Shows a token, and takes it into the average. */
-  push(event: TokenEvent): void {
+  push(event: TokenCost): void {
     if (event.active.length !== this.#cells.length) this.#build(event.active.length / SITES.length);
     this.#event = event;
     this.#tokens++;
@@ -75,7 +76,7 @@ export class FiringMap {
   }
 
   /** Shows a token that was pushed before. */
-  show(event: TokenEvent): void {
+  show(event: TokenCost): void {
     this.#event = event;
     this.#pace.ask();
   }

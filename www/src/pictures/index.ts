@@ -1,6 +1,7 @@
 // The pictures: each takes a host element and plain data, and knows neither the engine nor the page.
 import "./pictures.css";
 
+export type { TokenCost } from "./cost";
 export { Dial, type DialEvents, type Effect } from "./dial/dial";
 export { EnergyPanel, type EnergyPanelEvents } from "./energy/panel";
 export { FiringMap, type FiringMapEvents } from "./firing-map";

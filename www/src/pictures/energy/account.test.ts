@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import type { Energy, Term, TokenEvent } from "../../mar/types";
+import type { Energy, Term } from "../../mar/types";
+import type { TokenCost } from "../cost";
 import { energyCsv, joulesOf, sum, termsOf, verdict } from "./account";
 
 const ac: Term = { label: "projections", class: "ac", count: 1000, picojoules_each: 0.9 };
@@ -41,7 +42,7 @@ test("no tokens, no verdict", () => {
 test("the table has a row for each token", () => {
   const event = { position: 7, text: ",", milliseconds: 2, energy: energy(1, 2, 3) };
   const counts = { spikes_positive: Uint32Array.of(3, 4), spikes_negative: Uint32Array.of(1, 0) };
-  const lines = energyCsv([{ ...event, ...counts } as TokenEvent]).split("\r\n");
+  const lines = energyCsv([{ ...event, ...counts } as TokenCost]).split("\r\n");
   expect(lines[0]).toContain("joules_with_data_transformer_estimate");
   expect(lines[1]).toBe('7,",",2,7,1,1,2,3,1,2,3');
 });

@@ -1,7 +1,8 @@
 // Energy in words and tables: the pure part of the panel.
-import type { Energy, Joules, Term, TokenEvent } from "../../mar/types";
+import type { Energy, Joules, Term } from "../../mar/types";
 import { csv } from "../common/csv";
 import { formatNumber, formatPercent } from "../common/units";
+import type { TokenCost } from "../cost";
 
 /** Which price list. */
 export type Mode = "arithmetic" | "with_data";
@@ -94,7 +95,7 @@ function largest(energy: Energy, mode: Mode): string {
 }
 
 /** A row for each token. */
-export function energyCsv(events: readonly TokenEvent[]): string {
+export function energyCsv(events: readonly TokenCost[]): string {
   const header = ["position", "token", "milliseconds_measured", "spikes_positive", "spikes_negative"];
   for (const mode of ["arithmetic", "with_data"])
     for (const network of NETWORKS) header.push(`joules_${mode}_${network}_estimate`);

@@ -1,9 +1,10 @@
 // The energy panel: what tokens cost, what they would cost elsewhere, and how that is known.
-import type { Energy, TokenEvent } from "../../mar/types";
+import type { Energy } from "../../mar/types";
 import { saveCsv } from "../common/csv";
 import { button, estimate, make, spoken } from "../common/dom";
 import { Pace } from "../common/pace";
 import { formatNumber, formatSi, formatToken } from "../common/units";
+import type { TokenCost } from "../cost";
 import { energyCsv, type Mode, NETWORKS, type Network, sum, type Verdict, verdict } from "./account";
 import { Drawer, TITLES } from "./drawer";
 import { Sparkline } from "./sparkline";
@@ -43,7 +44,7 @@ export class EnergyPanel {
   readonly #spark: Sparkline;
   readonly #save: HTMLButtonElement;
   readonly #pace = new Pace(() => this.#paint());
-  #events: TokenEvent[] = [];
+  #events: TokenCost[] = [];
   #sum: Energy = sum([]);
   #position: number | undefined;
   #mode: Mode = "with_data";
@@ -111,7 +112,7 @@ export class EnergyPanel {
   }
 
   /** Books a token of the answer. */
-  push(event: TokenEvent): void {
+  push(event: TokenCost): void {
     this.#events.push(event);
     this.#sum = sum([this.#sum, event.energy]);
     this.#position = undefined;
@@ -128,7 +129,7 @@ export class EnergyPanel {
   }
 
   /** Shows another answer. */
-  show(events: readonly TokenEvent[], position?: number): void {
+  show(events: readonly TokenCost[], position?: number): void {
     this.#events = [...events];
     this.#sum = sum(events.map(({ energy }) => energy));
     this.#position = position;

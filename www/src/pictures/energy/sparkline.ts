@@ -1,10 +1,10 @@
 // Joules of each token over the answer, by uPlot.
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import type { TokenEvent } from "../../mar/types";
 import { make } from "../common/dom";
 import { onTheme, readTheme, type Theme } from "../common/theme";
 import { formatSi } from "../common/units";
+import type { TokenCost } from "../cost";
 import { type Mode, NETWORKS } from "./account";
 
 const HEIGHT = 104;
@@ -32,7 +32,7 @@ export class Sparkline {
   }
 
   /** Shows these tokens, and marks one. */
-  show(events: readonly TokenEvent[], mode: Mode, marked: number | undefined): void {
+  show(events: readonly TokenCost[], mode: Mode, marked: number | undefined): void {
     this.#marked = marked;
     const lines = NETWORKS.map((network) => events.map(({ energy }) => energy[mode][network]));
     this.#data = [events.map(({ position }) => position), ...lines];
