@@ -1,4 +1,5 @@
 // The instruments show what the engine computed: counts, energies, dials, and one token in all of them.
+import { readFile } from "node:fs/promises";
 import { cpus, loadavg } from "node:os";
 import { expect, type Page, test } from "@playwright/test";
 import type { Mar } from "../../www/src/mar";
@@ -80,6 +81,47 @@ test("fewer spikes by a dial, none in a layer that is muted, and as trained agai
   await page.getByTestId("dial").getByRole("button", { name: "As trained" }).click();
   expect((await ask()).tokens).toEqual(before.tokens);
   expect(wrong).toEqual([]);
+});
+
+test("fingers move the raster and zoom it", async ({ browser }) => {
+  const context = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+  const page = await context.newPage();
+  const wrong = await open(page, "?backend=cpu");
+  await ready(page);
+  await greedy(page, 16);
+  await replyTo(page, () => say(page, "Hello! How are you today?"));
+  await page.getByRole("button", { name: "Instruments" }).click();
+  const raster = page.getByTestId("raster");
+  const canvas = raster.locator(".pic-plot canvas");
+  const box = await canvas.boundingBox();
+  if (!box) throw new Error("the raster is not seen");
+  const touches = await context.newCDPSession(page);
+  const touch = (type: "touchStart" | "touchMove" | "touchEnd", ...xs: number[]) => {
+    const touchPoints = xs.map((x, id) => ({ id, x: box.x + x * box.width, y: box.y + box.height / 2 }));
+    return touches.send("Input.dispatchTouchEvent", { type, touchPoints });
+  };
+  const seen = async () => {
+    const [table] = await Promise.all([
+      page.waitForEvent("download"),
+      raster.getByRole("button", { name: "CSV" }).click(),
+    ]);
+    return (await readFile(await table.path(), "utf8")).trim().split("\n").length - 1;
+  };
+  await expect.poll(seen).toBeGreaterThan(100);
+  const before = await seen();
+  await touch("touchStart", 0.4, 0.6);
+  for (const spread of [0.05, 0.15, 0.25, 0.3]) await touch("touchMove", 0.4 - spread, 0.6 + spread);
+  await touch("touchEnd");
+  // Nearer: fewer spikes are seen.
+  await expect.poll(seen).toBeLessThan(0.9 * before);
+  const follow = raster.locator(".pic-follow");
+  await expect(follow).toHaveText("Pause");
+  await touch("touchStart", 0.4);
+  for (const x of [0.45, 0.5, 0.6]) await touch("touchMove", x);
+  await touch("touchEnd");
+  await expect(follow).toHaveText(/^Live/);
+  expect(wrong).toEqual([]);
+  await context.close();
 });
 
 test("a neuron shows its membrane, and the main thread is never held up", async ({ page }) => {

@@ -1,5 +1,5 @@
 import { expect, test } from "@playwright/test";
-import { greedy, open, ready, replyTo, say } from "./page";
+import { greedy, hold, open, ready, replyTo, rows, say } from "./page";
 
 test("an address without a model gives a sentence, and the page lives", async ({ page }) => {
   await open(page, "?model=models/no-such-model/");
@@ -129,6 +129,44 @@ test("an engine that breaks is started again, and the text is given back", async
   await expect(page.getByTestId("prompt")).toHaveValue(long.trim());
   const reply = await replyTo(page, () => say(page, "Hello!"));
   expect(reply.tokens.length).toBeGreaterThan(0);
+});
+
+test("a browser without WebAssembly SIMD is told so, and which one has it", async ({ page }) => {
+  await page.route("**/assets/worker-*.js", async (route) => {
+    const response = await route.fetch();
+    // As engines say it that do not know an instruction.
+    const lacking = `
+      const lacking = async () => { throw new WebAssembly.CompileError("invalid opcode 0xfd"); };
+      Object.assign(WebAssembly, { compile: lacking, compileStreaming: lacking, instantiate: lacking, instantiateStreaming: lacking, validate: () => false });`;
+    await route.fulfill({ response, body: `${lacking}\n${await response.text()}` });
+  });
+  await open(page);
+  await page.getByTestId("prompt").fill("Hello!");
+  await expect(page.getByTestId("status")).toContainText("This browser cannot run the engine (invalid opcode 0xfd)");
+  await expect(page.getByTestId("status")).toContainText("use a browser with WebAssembly SIMD: Chrome 91");
+  await expect(page.getByTestId("send")).toBeDisabled();
+  await expect(page.getByTestId("prompt")).toHaveValue("Hello!");
+});
+
+test("fifty thousand characters can be pasted, asked, and stopped", async ({ page }) => {
+  const wrong = await open(page);
+  await ready(page);
+  await hold(page, 0);
+  const long = "All work and no play makes Jack a dull boy. ".repeat(1137).slice(0, 50_002).trim();
+  await page.getByTestId("prompt").focus();
+  // As a paste does: all at once.
+  await page.keyboard.insertText(long);
+  await expect(page.getByTestId("prompt")).toHaveValue(long);
+  await page.keyboard.press("Enter");
+  await expect(page.getByTestId("message-user")).toHaveText(long);
+  await page.getByTestId("stop").click();
+  await hold(page, Number.POSITIVE_INFINITY);
+  // Nothing came of it: it is in the field again, and in no conversation.
+  await expect(page.getByTestId("prompt")).toHaveValue(long);
+  await expect(page.getByTestId("message-user")).toHaveCount(0);
+  expect(await rows(page, "turns")).toEqual([]);
+  expect(await rows(page, "conversations")).toEqual([]);
+  expect(wrong).toEqual([]);
 });
 
 test("a browser without WebGPU is told so, and the page runs on the CPU", async ({ page }) => {

@@ -1,4 +1,5 @@
-// Speed without a page around it: bench/run.mjs calls `marBench` and prints what it returns.
+// Speed without a page around it: bench/run.mjs calls `marBench` and `rasterBench`, and prints what they return.
+import { benchRaster } from "./bench-raster";
 import { EngineClient } from "./engine/client";
 import type { Measurement } from "./engine/messages";
 
@@ -15,4 +16,4 @@ async function marBench(url: string, prompt: number, tokens: number): Promise<Me
   }
 }
 
-Object.assign(window, { marBench });
+Object.assign(window, { marBench, rasterBench: benchRaster });

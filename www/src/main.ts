@@ -6,7 +6,6 @@ import "./style/chat.css";
 import "./style/chats.css";
 import "./style/instruments.css";
 import "./style/dialogs.css";
-import "./pictures/pictures.css";
 import { Chats } from "./page/chats";
 import { Composer } from "./page/composer";
 import { element } from "./page/element";

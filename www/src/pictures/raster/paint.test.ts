@@ -105,3 +105,37 @@ test.each([3, 3.5, 40])("sliding shows what painting anew shows, at %d pixels a 
     Array.from({ length: 10 }, (_, neuron) => (first && tape.spike(first, neuron, 0) === 1 ? 255 : 0)),
   );
 });
+
+test("a zoom shows what it had, stretched, until what is exact is painted within the work of a few frames", () => {
+  const tape = tapeOf(40, 6);
+  const painter = new Painter();
+  const whole = { columns: { start: 0, length: 24 }, rows: { start: 0, length: 40 } };
+  painter.paint(tape.tokens, whole, 48, 40, INKS);
+  expect(painter.whole).toBe(true);
+  const near = { columns: { start: 0, length: 24 }, rows: { start: 10, length: 20 } };
+  const exact = new Painter().paint(tape.tokens, near, 48, 40, INKS);
+  // A row of one pixel becomes a row of two: where nothing is finer, stretched is nearly exact.
+  const first = painter.paint(tape.tokens, near, 48, 40, INKS, 1);
+  expect(painter.whole).toBe(false);
+  const different = first.data.filter((value, i) => value !== exact.data[i]).length;
+  expect(different).toBeLessThan(0.2 * exact.data.length);
+  let frames = 1;
+  for (; !painter.whole; frames++) painter.paint(tape.tokens, near, 48, 40, INKS, 1);
+  expect(frames).toBe(tape.tokens.length);
+  expect(painter.paint(tape.tokens, near, 48, 40, INKS, 1).data).toEqual(exact.data);
+});
+
+test("stretched is never out of place: what was not seen is ground, and a spike stays with its neuron", () => {
+  const tape = new Tape();
+  const trains = new Int8Array(8);
+  trains[5] = 1;
+  tape.push({ position: 0, layer: 0, site: "down", steps: 1, neurons: 8, trains }, "");
+  tape.push({ position: 1, layer: 0, site: "down", steps: 1, neurons: 8, trains }, "");
+  const painter = new Painter();
+  const columns = { start: 0, length: 2 };
+  painter.paint(tape.tokens, { columns, rows: { start: 4, length: 4 } }, 2, 8, INKS);
+  const far = painter.paint(tape.tokens, { columns, rows: { start: 0, length: 8 } }, 2, 8, INKS, 1);
+  expect(painter.whole).toBe(false);
+  // Token 0 is stretched; its column's reds from the top are neurons 7 to 0.
+  expect(Array.from({ length: 8 }, (_, y) => far.data[4 * 2 * y])).toEqual([0, 0, 255, 0, 0, 0, 0, 0]);
+});

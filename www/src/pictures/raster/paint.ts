@@ -43,40 +43,86 @@ const LEVELS = 16;
 /** A − in the plane of counts; a + is 1. */
 const NEGATIVE = 1 << 16;
 
+/** Spikes and pixels that are painted anew in one frame, at most: a few milliseconds of work. */
+export const A_FRAME = 150_000;
+
+/** A token's pixels, and the look that they have. */
+interface Tile {
+  look: Look;
+  width: number;
+  pixels: Uint32Array;
+}
+
 /** Draws spikes into an image, and keeps its memory and its tiles from frame to frame. */
 export class Painter {
   #image: ImageData | undefined;
   #pixels: Uint32Array = new Uint32Array(0);
-  #tiles = new Map<TapeToken, Uint32Array>();
+  #tiles = new Map<TapeToken, Tile>();
   #look: Look | undefined;
   #ramps: readonly [even: Uint32Array, odd: Uint32Array] = [new Uint32Array(1), new Uint32Array(1)];
+  #whole = true;
 
-  /** An image of `width` by `height` device pixels. Neuron 0 is at the bottom. */
-  paint(tokens: readonly TapeToken[], view: View, width: number, height: number, inks: Inks): ImageData {
-    const look = { column: width / view.columns.length, rows: view.rows, height, inks };
-    if (!this.#look || !same(this.#look, look)) {
-      this.#look = look;
-      this.#ramps = [ramp(look, inks.ground), ramp(look, inks.shade)];
-      this.#tiles.clear();
-    }
+  /** Whether the last image was exact. */
+  get whole(): boolean {
+    return this.#whole;
+  }
+
+  /**
+   * An image of `width` by `height` device pixels. Neuron 0 is at the bottom. No more than `work` spikes and pixels are painted
+   * anew, the newest tokens first; the others are stretched from how they looked before, or left out, until a later call paints them.
+   */
+  paint(
+    tokens: readonly TapeToken[],
+    view: View,
+    width: number,
+    height: number,
+    inks: Inks,
+    work = Number.POSITIVE_INFINITY,
+  ): ImageData {
+    const look = this.#looking({ column: width / view.columns.length, rows: view.rows, height, inks });
     const image = this.#sized(width, height);
     this.#pixels.fill(this.#ramps[0][0] as number);
-    const kept = new Map<TapeToken, Uint32Array>();
+    const kept = new Map<TapeToken, Tile>();
+    this.#whole = true;
+    let left = work;
     // Columns have fixed pixels and the view moves by whole ones, so that tiles are the same wherever they are seen.
     const origin = Math.round(view.columns.start * look.column);
-    for (const token of tokens) {
-      const [left, right] = edges(token, look.column);
-      const [from, to] = [Math.max(0, origin - left), Math.min(right - left, origin + width - left)];
+    for (const token of tokens.toReversed()) {
+      const [start, end] = edges(token, look.column);
+      const [from, to] = [Math.max(0, origin - start), Math.min(end - start, origin + width - start)];
       if (to <= from) continue;
+      const x = start + from - origin;
       // A tile wider than the image is seen in part, and painted in part.
-      const whole = right - left <= width;
-      const tile = this.#tiles.get(token) ?? this.#tile(token, look, whole ? 0 : from, whole ? right - left : to);
-      if (whole) kept.set(token, tile);
-      const [skipped, stride] = whole ? [from, right - left] : [0, to - from];
-      copy(tile, skipped, stride, this.#pixels, left + from - origin, width, to - from);
+      if (end - start > width) {
+        copy(this.#paint(token, look, from, to), 0, to - from, this.#pixels, x, width, to - from);
+        continue;
+      }
+      let tile = this.#tiles.get(token);
+      if (tile?.look !== look && left > 0) {
+        tile = { look, width: end - start, pixels: this.#paint(token, look, 0, end - start) };
+        left -= token.spikes.length + tile.pixels.length;
+      }
+      if (tile?.look !== look) this.#whole = false;
+      if (!tile) continue;
+      kept.set(token, tile);
+      if (tile.look === look) copy(tile.pixels, from, tile.width, this.#pixels, x, width, to - from);
+      else {
+        const ground = this.#ramp(token)[0] as number;
+        stretch(tile, look, { from, to, width: end - start }, this.#pixels, x, width, ground);
+      }
     }
     this.#tiles = kept;
     return image;
+  }
+
+  /** One object for one look: tiles are as they were while it is the same. */
+  #looking(look: Look): Look {
+    if (this.#look && same(this.#look, look)) return this.#look;
+    // Other colours make all tiles wrong, and cannot be stretched.
+    if (this.#look?.inks !== look.inks) this.#tiles.clear();
+    this.#look = look;
+    this.#ramps = [ramp(look, look.inks.ground), ramp(look, look.inks.shade)];
+    return look;
   }
 
   #sized(width: number, height: number): ImageData {
@@ -86,12 +132,16 @@ export class Painter {
     return this.#image;
   }
 
-  #tile(token: TapeToken, look: Look, from: number, to: number): Uint32Array {
-    const tile = countSpikes(token, look, from, to);
-    // By place in the conversation, so that shades slide along with their tokens.
-    const colours = this.#ramps[token.position % 2 === 1 ? 1 : 0];
-    for (let i = 0; i < tile.length; i++) tile[i] = colours[level(tile[i] as number)] as number;
-    return tile;
+  /** By place in the conversation, so that shades slide along with their tokens. */
+  #ramp(token: TapeToken): Uint32Array {
+    return this.#ramps[token.position % 2 === 1 ? 1 : 0];
+  }
+
+  #paint(token: TapeToken, look: Look, from: number, to: number): Uint32Array {
+    const pixels = countSpikes(token, look, from, to);
+    const colours = this.#ramp(token);
+    for (let i = 0; i < pixels.length; i++) pixels[i] = colours[level(pixels[i] as number)] as number;
+    return pixels;
   }
 }
 
@@ -118,6 +168,28 @@ function copy(
 ): void {
   for (let source = from, target = x; target < pixels.length; source += stride, target += width) {
     for (let i = 0; i < count; i++) pixels[target + i] = tile[source + i] as number;
+  }
+}
+
+/** Draws a tile as if it had another look: each pixel is the one that was in its place. What was not seen before is ground. */
+function stretch(
+  { look: before, width: had, pixels: source }: Tile,
+  { rows, height }: Look,
+  { from, to, width: has }: { from: number; to: number; width: number },
+  pixels: Uint32Array,
+  x: number,
+  width: number,
+  ground: number,
+): void {
+  const columns = Int32Array.from({ length: to - from }, (_, i) => Math.floor(((from + i + 0.5) * had) / has));
+  for (let y = 0; y < height; y++) {
+    const neuron = endOf(rows) - ((y + 0.5) * rows.length) / height;
+    const line = Math.floor(((endOf(before.rows) - neuron) * before.height) / before.rows.length);
+    const target = y * width + x;
+    if (line < 0 || line >= before.height) pixels.fill(ground, target, target + columns.length);
+    else
+      for (let i = 0; i < columns.length; i++)
+        pixels[target + i] = source[line * had + (columns[i] as number)] as number;
   }
 }
 

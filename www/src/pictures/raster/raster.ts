@@ -2,18 +2,18 @@
 import { type Mute, neuronsOf, type Shape, type Site, type Spikes } from "../../mar/types";
 import { save, saveCsv } from "../common/csv";
 import { make, spoken, stillness, uniqueId } from "../common/dom";
-import { endOf } from "../common/span";
 import { type Frame, Surface } from "../common/surface";
-import { readTheme, rgb, type Theme } from "../common/theme";
-import { formatPercent, formatToken } from "../common/units";
+import { readTheme } from "../common/theme";
 import * as axes from "./axes";
 import { Camera, type Cell } from "./camera";
+import { Cursor } from "./cursor";
+import { drawFrame } from "./frame";
 import { listen } from "./gestures";
 import { HELP, listenToKeys } from "./keys";
 import { Overview } from "./overview";
-import { type Inks, Painter } from "./paint";
+import { Painter } from "./paint";
 import { inWords, picture, spikesCsv } from "./save";
-import { Tape, type TapeToken } from "./tape";
+import { Tape } from "./tape";
 import { Toolbar } from "./toolbar";
 
 /** What a raster tells of. */
@@ -37,6 +37,7 @@ export class Raster {
   readonly #tape = new Tape();
   readonly #painter = new Painter();
   readonly #camera = new Camera(() => ({ columns: this.#tape.columns, neurons: this.#neurons }), stillness);
+  readonly #cursor = new Cursor(this.#tape, this.#camera, () => this.#neurons);
   readonly #toolbar: Toolbar;
   readonly #overview: Overview;
   readonly #surface: Surface;
@@ -46,14 +47,10 @@ export class Raster {
   #shape: Shape | undefined;
   #layer = 0;
   #site: Site = "in_proj";
-  /** Where the pointer is, or else what the keyboard reads out. */
-  #pointer: { x: number; y: number } | undefined;
-  #cell: Cell | undefined;
   #range: axes.Range | undefined;
   #neuron: number | undefined;
   #marked: number | undefined;
   #muted: readonly Mute[] = [];
-  #inks: { theme: Theme; inks: Inks } | undefined;
   #speech: ReturnType<typeof setTimeout> | undefined;
   /** Tokens up to here were in view when it stopped following. */
   #seen = -1;
@@ -130,7 +127,8 @@ export class Raster {
   /** Forgets all tokens. */
   clear(): void {
     this.#tape.clear();
-    this.#marked = this.#cell = undefined;
+    this.#marked = undefined;
+    this.#cursor.clear();
     this.#camera.whole();
     this.#camera.arrive();
     this.#moved();
@@ -166,6 +164,11 @@ export class Raster {
 
   get #neurons(): number {
     return Math.max(1, this.#shape ? neuronsOf(this.#shape, this.#site) : 0, this.#tape.neurons);
+  }
+
+  /** Where the spikes are on the canvas. */
+  get #area(): axes.Area {
+    return axes.areaIn(this.#surface.size.width, this.#surface.size.height);
   }
 
   get #title(): string {
@@ -235,7 +238,7 @@ export class Raster {
   }
 
   #listen(canvas: HTMLCanvasElement): void {
-    const area = () => axes.areaIn(this.#surface.size.width, this.#surface.size.height);
+    const area = () => this.#area;
     listen(canvas, {
       hover: (x, y) => this.#point({ x, y }),
       leave: () => this.#point(undefined),
@@ -264,7 +267,7 @@ export class Raster {
     });
     listenToKeys(canvas, {
       walk: (time, neurons, far) => {
-        const { column, neuron } = this.#cell ?? this.#firstCell();
+        const { column, neuron } = this.#cursor.start;
         const token = this.#tape.tokens[this.#tape.indexAt(column)];
         const [wide, tall] = far
           ? [token?.steps ?? 1, Math.max(1, Math.round(this.#camera.goal.rows.length / 10))]
@@ -273,17 +276,17 @@ export class Raster {
       },
       end: (which) => {
         const { start, length } = this.#tape.columns;
-        this.#walk({ ...(this.#cell ?? this.#firstCell()), column: which === "first" ? start : start + length - 1 });
+        this.#walk({ ...this.#cursor.start, column: which === "first" ? start : start + length - 1 });
       },
       zoom: (time, neurons) => {
-        this.#camera.zoom(time, neurons, this.#cell ?? this.#firstCell());
+        this.#camera.zoom(time, neurons, this.#cursor.start);
         this.#moved();
       },
       whole: () => this.#whole(),
       pause: () => this.#live(!this.#camera.following),
       choose: () => this.#chooseNeuron(),
       extend: () => {
-        const { neuron } = this.#cell ?? this.#firstCell();
+        const { neuron } = this.#cursor.start;
         const [first, last] = this.#range ?? [neuron, neuron];
         this.#select([Math.min(first, neuron), Math.max(last, neuron)]);
       },
@@ -292,46 +295,21 @@ export class Raster {
   }
 
   #walk(cell: Cell): void {
-    const { columns } = this.#tape;
-    if (columns.length === 0) return;
-    const column = Math.min(Math.max(cell.column, columns.start), endOf(columns) - 1);
-    const neuron = Math.min(Math.max(cell.neuron, 0), this.#neurons - 1);
-    if (this.#camera.following) this.#follow(false);
-    this.#pointer = undefined;
-    this.#cell = { column, neuron };
-    this.#camera.reveal(this.#cell);
+    if (this.#tape.columns.length > 0 && this.#camera.following) this.#follow(false);
+    if (!this.#cursor.walk(cell)) return;
     this.#moved();
     this.#read();
     this.#said.textContent = this.#readout.textContent;
   }
 
-  #firstCell(): Cell {
-    const { columns, rows } = this.#camera.goal;
-    const last = Math.min(endOf(columns), endOf(this.#tape.columns)) - 1;
-    return {
-      column: Math.max(Math.ceil(columns.start), last),
-      neuron: this.#neuron ?? Math.floor(rows.start + rows.length / 2),
-    };
-  }
-
   #point(place: { x: number; y: number } | undefined): void {
-    this.#pointer = place;
-    if (!place) this.#cell = undefined;
-    this.#underPointer();
+    this.#cursor.point(place, this.#area);
     this.#read();
     this.#surface.ask();
   }
 
-  /** What slides under a pointer at rest is read out too. */
-  #underPointer(): void {
-    if (!this.#pointer) return;
-    const { x, y } = this.#pointer;
-    const area = axes.areaIn(this.#surface.size.width, this.#surface.size.height);
-    this.#cell = axes.inside(area, x, y) ? axes.cellAt(this.#camera.view, area, x, y) : undefined;
-  }
-
   #chooseNeuron(): void {
-    const found = this.#found();
+    const found = this.#cursor.found();
     if (!found) return;
     const { token, neuron } = found;
     this.#neuron = neuron;
@@ -345,29 +323,11 @@ export class Raster {
     this.#surface.ask();
   }
 
-  #found(): { token: TapeToken; neuron: number; step: number } | undefined {
-    if (!this.#cell) return undefined;
-    const { column, neuron } = this.#cell;
-    const token = this.#tape.tokens[this.#tape.indexAt(column)];
-    const step = column - (token?.start ?? 0);
-    return token && step >= 0 && step < token.steps && neuron < token.neurons ? { token, neuron, step } : undefined;
-  }
-
   #read(): void {
-    const found = this.#found();
-    const marked = this.#marked === undefined ? undefined : this.#tape.at(this.#marked);
-    let text = "Point at a spike to read it; click a neuron for its membrane.";
-    if (found) {
-      const { token, neuron, step } = found;
-      const spike = { "1": "spike +1", "0": "silent", "-1": "spike −1" }[this.#tape.spike(token, neuron, step)];
-      text = `token ${token.position} “${formatToken(token.text)}” · neuron ${neuron} · step ${step + 1} of ${token.steps} · ${spike}`;
-    } else if (marked) {
-      const { positive, negative, neurons, steps } = marked;
-      const rate = formatPercent((positive + negative) / (neurons * steps));
-      text = `token ${marked.position} “${formatToken(marked.text)}” · ${positive} spikes +1, ${negative} spikes −1 · ${rate} of all places`;
-    }
+    const words = this.#cursor.words(this.#marked === undefined ? undefined : this.#tape.at(this.#marked));
+    const text = words ?? "Point at a spike to read it; click a neuron for its membrane.";
     if (this.#readout.textContent !== text) this.#readout.textContent = text;
-    this.#readout.classList.toggle("pic-quiet", !found && !marked);
+    this.#readout.classList.toggle("pic-quiet", words === undefined);
   }
 
   #sayLater(): void {
@@ -385,32 +345,22 @@ export class Raster {
     }
   }
 
-  #draw({ context, width, height, ratio, theme, elapsed }: Frame): boolean {
-    const area = axes.areaIn(width, height);
+  #draw(frame: Frame): boolean {
+    const area = this.#area;
     this.#camera.resize(area.width);
-    const moving = this.#camera.step(elapsed, area.width, area.height);
-    if (moving && this.#pointer) {
-      this.#underPointer();
-      this.#read();
-    }
+    const moving = this.#camera.step(frame.elapsed, area.width, area.height);
+    if (moving && this.#cursor.slide(area)) this.#read();
     const { view } = this.#camera;
-    const tokens = this.#tape.within(view.columns);
-    if (this.#inks?.theme !== theme) this.#inks = { theme, inks: inksOf(theme) };
-    const [left, top, wide, tall] = [area.left, area.top, area.width, area.height].map((size) =>
-      Math.round(size * ratio),
-    ) as [number, number, number, number];
-    context.putImageData(this.#painter.paint(tokens, view, wide, tall, this.#inks.inks), left, top);
-    const marked = tokens.find(({ position }) => position === this.#marked);
-    if (marked) axes.drawToken(context, marked, view, area, theme);
-    for (const range of this.#mutedHere()) axes.drawMuted(context, range, view, area, theme);
-    if (this.#range) axes.drawRange(context, this.#range, view, area, theme);
-    axes.drawNeuronAxis(context, view, area, theme);
-    axes.drawTokenAxis(context, tokens, view, area, theme, this.#marked);
-    if (this.#neuron !== undefined) axes.drawNeuronMark(context, this.#neuron, view, area, theme);
-    if (this.#cell) axes.drawCross(context, this.#cell, view, area, theme);
-    context.strokeStyle = theme.line;
-    context.strokeRect(area.left - 0.5, area.top - 0.5, area.width + 1, area.height + 1);
-    return moving;
+    drawFrame(frame, area, this.#painter, {
+      tokens: this.#tape.within(view.columns),
+      view,
+      marked: this.#marked,
+      muted: this.#mutedHere(),
+      selected: this.#range,
+      neuron: this.#neuron,
+      cell: this.#cursor.cell,
+    });
+    return moving || !this.#painter.whole;
   }
 
   #mutedHere(): axes.Range[] {
@@ -418,11 +368,4 @@ export class Raster {
     const here = this.#muted.filter((mute) => (mute.layer ?? layer) === layer && (mute.site ?? site) === site);
     return here.map(({ neurons }) => neurons ?? [0, this.#neurons - 1]);
   }
-}
-
-/** Every second token has a ground between the two surfaces. */
-function inksOf(theme: Theme): Inks {
-  const [ground, other] = [rgb(theme.surface), rgb(theme.surface2)];
-  const shade = [0, 1, 2].map((i) => Math.round(((ground[i] ?? 0) + (other[i] ?? 0)) / 2)) as [number, number, number];
-  return { positive: rgb(theme.positive), negative: rgb(theme.negative), ground, shade };
 }
