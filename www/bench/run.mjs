@@ -47,12 +47,10 @@ async function openPage() {
         for (const { duration, startTime } of list.getEntries()) seen.tasks.push([startTime, duration]);
       }).observe({ type: "longtask", buffered: true });
       const look = () => {
-        const [prompt, send] = ["prompt", "send"].map((id) => document.getElementById(id));
-        if (prompt && prompt.value === "" && !window.asked) {
+        const [prompt, send, status] = ["prompt", "send", "status"].map((id) => document.getElementById(id));
+        if (!window.asked && status?.textContent.endsWith("is ready.") && send) {
           prompt.value = "Hello!";
           prompt.dispatchEvent(new Event("input"));
-        }
-        if (send && !send.disabled && !window.asked) {
           window.asked = performance.now();
           send.click();
         }
