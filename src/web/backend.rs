@@ -41,7 +41,8 @@ async fn choose_now(backend: &str, model: Model) -> Result<Chosen, JsError> {
                     Err(error) => format!("WebGPU's {} did not take the model ({error})", device.name()),
                 },
                 Ok(device) => format!("WebGPU's only adapter, {}, is a CPU that plays a GPU", device.name()),
-                Err(GpuError::NoAdapter(words)) => format!("WebGPU has no adapter ({words})"),
+                // Why not is a list of what natively there might be.
+                Err(GpuError::NoAdapter(_)) => "WebGPU offers no GPU here".into(),
                 Err(error) => format!("WebGPU could not be used ({error})"),
             };
             Ok(on_cpu(model, why))

@@ -13,6 +13,9 @@ const day = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "sho
 /** What the button that deletes says when it has been pressed once. */
 const SURE = "Really?";
 
+/** Up to here the drawer covers nearly all of the chat. */
+const NARROW = "(max-width: 40rem)";
+
 /** The drawer with all conversations of this browser. */
 export class Chats {
   readonly #drawer = element("chats", HTMLElement);
@@ -92,7 +95,9 @@ export class Chats {
     const chat = await this.#store.get(id);
     if (!chat || this.#talk.busy) return;
     await this.#talk.open(chat);
-    await this.refresh();
+    // Where it lies over the chat it has done what it was opened for.
+    if (matchMedia(NARROW).matches) this.#toggle(false);
+    else await this.refresh();
   }
 
   async #remove(id: string): Promise<void> {

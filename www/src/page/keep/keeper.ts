@@ -34,7 +34,8 @@ export class Keeper {
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    await this.#writing;
+    // One that ends may begin the next.
+    while (this.#writing) await this.#writing;
     if (!this.#changed) return;
     this.#changed = false;
     this.#last = performance.now();

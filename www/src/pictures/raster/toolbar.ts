@@ -91,9 +91,13 @@ export class Toolbar {
       this.#to,
       ...this.#rangeButtons,
       make("span", { className: "pic-gap" }),
-      button("Mute site", "Silence all of this layer's site for the tokens to come", () => asks.muteWhole("site")),
-      button("Mute layer", "Silence all four sites of this layer for the tokens to come", () =>
-        asks.muteWhole("layer"),
+      make(
+        "span",
+        { className: "pic-pair" },
+        button("Mute site", "Silence all of this layer's site for the tokens to come", () => asks.muteWhole("site")),
+        button("Mute layer", "Silence all four sites of this layer for the tokens to come", () =>
+          asks.muteWhole("layer"),
+        ),
       ),
     );
     this.range(undefined);
