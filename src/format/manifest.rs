@@ -154,7 +154,8 @@ impl FileEntry {
     }
 }
 
-fn sha256_hex(bytes: &[u8]) -> String {
+/// The sha-256 of some bytes, as a manifest writes it.
+pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 

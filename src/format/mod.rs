@@ -19,7 +19,7 @@ pub use directory::{ModelFile, open, weights_files};
 pub use error::FormatError;
 pub use incoming::WeightsFile;
 pub use layout::{Dtype, TensorSpec, tensors};
-pub use manifest::{CHUNK_BYTES, FileEntry, Manifest};
+pub use manifest::{CHUNK_BYTES, FileEntry, Manifest, sha256_hex};
 pub use packed::field;
 pub use pieces::{WEIGHTS, is_weights, piece_name};
 pub use reader::{Tensor, WeightsReader};

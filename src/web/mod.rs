@@ -29,6 +29,12 @@ pub fn start() {
     console_error_panic_hook::set_once();
 }
 
+/// The sha-256 of some bytes in hexadecimal digits, for pages that were not served safely enough to have WebCrypto.
+#[wasm_bindgen]
+pub fn sha256(bytes: &[u8]) -> String {
+    crate::format::sha256_hex(bytes)
+}
+
 /// A plain JavaScript object with the fields of `value`.
 fn to_js(value: &impl Serialize) -> Result<JsValue, JsError> {
     serde_wasm_bindgen::to_value(value).map_err(JsError::from)

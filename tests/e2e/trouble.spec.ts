@@ -1,5 +1,9 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "@playwright/test";
 import { greedy, hold, open, ready, replyTo, rows, say } from "./page";
+
+const WEIGHTS = readFileSync(join(__dirname, "../../models/mar-smalltalk/model.safetensors"));
 
 test("an address without a model gives a sentence, and the page lives", async ({ page }) => {
   await open(page, "?model=models/no-such-model/");
@@ -20,19 +24,16 @@ test("a server that cannot be reached gives a sentence", async ({ page }) => {
 });
 
 test("a page that is no model gives a sentence", async ({ page }) => {
-  await page.route("**/mar-smalltalk/config.json", (route) => route.fulfill({ body: "<!doctype html>" }));
-  await page.route("**/mar-smalltalk/manifest.json", (route) => route.fulfill({ status: 404 }));
-  await open(page);
+  await page.route("**/tiny-odd/config.json", (route) => route.fulfill({ body: "<!doctype html>" }));
+  await page.route("**/tiny-odd/manifest.json", (route) => route.fulfill({ status: 404 }));
+  await open(page, "?model=/golden/tiny-odd/");
   await expect(page.getByTestId("status")).toContainText(/could not be loaded.*config\.json/i);
 });
 
 test("weights that are damaged on the way are refused by name", async ({ page }) => {
-  await page.route("**/mar-smalltalk/model.safetensors", async (route) => {
-    const response = await route.fetch();
-    const body = await response.body();
-    body[2_000_000] = (body[2_000_000] ?? 0) ^ 1;
-    await route.fulfill({ response, body });
-  });
+  const body = Buffer.from(WEIGHTS);
+  body[2_000_000] = (body[2_000_000] ?? 0) ^ 1;
+  await page.route("**/mar-smalltalk/model.safetensors", (route) => route.fulfill({ body }));
   await open(page);
   await expect(page.getByTestId("status")).toContainText("chunk 1 has sha-256");
 });
@@ -40,9 +41,7 @@ test("weights that are damaged on the way are refused by name", async ({ page })
 test("a download that ends early is refused, and is done again at the press of a button", async ({ page }) => {
   let cut = true;
   await page.route("**/mar-smalltalk/model.safetensors", async (route) => {
-    const response = await route.fetch();
-    const body = await response.body();
-    await route.fulfill({ response, body: cut ? body.subarray(0, 1_500_000) : body });
+    await route.fulfill({ body: cut ? WEIGHTS.subarray(0, 1_500_000) : WEIGHTS });
   });
   await open(page);
   await page.getByTestId("prompt").fill("Hello!");

@@ -18,6 +18,7 @@ import { Panels } from "./page/panels";
 import { readQuery } from "./page/query";
 import { readSettings } from "./page/settings";
 import { SettingsDialog } from "./page/settings-dialog";
+import { ModelShelf } from "./page/shelf";
 import { onRetry, say } from "./page/status";
 import { Talk } from "./page/talk";
 import { applyTheme } from "./page/themes";
@@ -91,12 +92,14 @@ const tour = new Tour({
   shape: () => models.engine?.shape,
 });
 const welcome = new Welcome({ onExample: (text) => void talk.send(text), onTour: () => tour.start() });
+const shelf = new ModelShelf();
 const models = new ModelMenu(query, settings, {
   // Nobody takes the model from under an answer.
   onLeave: () => talk.halt(),
   onUse: async (engine) => {
     panels.use(engine);
     await talk.use(engine);
+    await shelf.refresh();
   },
 });
 new SettingsDialog(settings, {

@@ -1,9 +1,10 @@
 // The page's side of the worker.
-import type { Dial, EngineEvent, FromEngine, Job, Jobs, Progress, ToEngine } from "./messages";
+import type { Dial, EngineEvent, FromEngine, Job, Jobs, Progress, Storing, ToEngine } from "./messages";
 
 /** Told of what happens while a job is done. */
 export interface Listeners {
   progress?: (progress: Progress) => void;
+  storing?: (storing: Storing) => void;
   event?: (event: EngineEvent) => void;
 }
 
@@ -60,6 +61,11 @@ export class EngineClient {
     });
   }
 
+  /** Holds the download of a model, or lets it go on. */
+  pause(paused: boolean): void {
+    this.#send({ type: "pause", paused });
+  }
+
   /** Ends the job that is done, with what there is of it. */
   stop(): void {
     this.#send({ type: "stop" });
@@ -77,6 +83,8 @@ export class EngineClient {
   #receive(message: FromEngine): void {
     if (message.type === "progress") {
       this.#job?.progress?.(message.progress);
+    } else if (message.type === "storing") {
+      this.#job?.storing?.(message.storing);
     } else if (message.type === "event") {
       this.#job?.event?.(message.event);
     } else if (message.type === "turned") {

@@ -1,102 +1,167 @@
-// A model's files from a server into a loader, in the order that it wants.
-import type { ModelLoader } from "../../pkg/mar";
-import type { Progress } from "./messages";
+// A model's files into a loader, in the order that it wants, from the browser's storage and from a server.
+import { type ModelLoader, sha256 as slowSha256 } from "../../pkg/mar";
+import { type Digest, sha256 } from "../store/digest";
+import { type Entry, Library, NOTHING } from "../store/library";
+import { Meter } from "../store/meter";
+import { type Bytes, bytesOf, chunksOf, filesOf, isWeights, type Listed } from "../store/plan";
+import { cannotFetch } from "../store/request";
+import { ChunkStream } from "../store/stream";
+import type { Progress, Source, Storing } from "./messages";
 
-const WEIGHTS = "model.safetensors";
+/** Files of a model without a manifest: all but the first say how it chats. */
+const UNLISTED = ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"];
 
-/** Files that a model has if it can chat. */
-const CHAT_FILES = ["tokenizer.json", "tokenizer_config.json", "generation_config.json"];
-
-/** A file of the manifest, which the loader has checked. */
-interface Listed {
-  path: string;
-  bytes: number;
+/** Told while a model comes. */
+export interface Told {
+  progress: (progress: Progress) => void;
+  storing: (storing: Storing) => void;
 }
 
-/** Fetches the model in the folder `url`. Every byte that its manifest lists is checked by the loader. */
-export async function download(url: string, loader: ModelLoader, report: (progress: Progress) => void): Promise<void> {
-  const folder = url.endsWith("/") ? url : `${url}/`;
-  const manifest = await take(folder, "manifest.json", loader);
-  const listed = manifest && (JSON.parse(new TextDecoder().decode(manifest)) as { files: Listed[] }).files;
-  await takeNeeded(folder, "config.json", loader);
-  for (const name of CHAT_FILES) {
-    if (!listed) await take(folder, name, loader);
-    else if (listed.some((file) => file.path === name)) await takeNeeded(folder, name, loader);
+/** WebCrypto is not everywhere; the engine's own hash is. */
+const digest: Digest = globalThis.crypto?.subtle ? sha256 : async (bytes) => slowSha256(bytes);
+
+/** Models that come, which may be held. */
+export class Downloads {
+  #stream: ChunkStream | undefined;
+  #paused = false;
+
+  constructor() {
+    addEventListener("online", () => this.#stream?.hurry());
   }
-  await takeWeights(folder, loader, listed && weightsOf(listed), report);
-}
 
-/** The files that hold the weights, in order: the whole, or its pieces. The loader refuses a list with a gap. */
-function weightsOf(listed: Listed[]): Listed[] {
-  const weights = listed.filter(({ path }) => path === WEIGHTS || /^model\.safetensors\.\d\d$/.test(path));
-  return weights.sort((a, b) => (a.path < b.path ? -1 : 1));
-}
+  /** Holds the download, or lets it go on. */
+  set paused(paused: boolean) {
+    this.#paused = paused;
+    if (this.#stream) this.#stream.paused = paused;
+  }
 
-/** Fetches the weights, one file after the other. Only a manifest knows of pieces. */
-async function takeWeights(
-  folder: string,
-  loader: ModelLoader,
-  listed: Listed[] | undefined,
-  report: (progress: Progress) => void,
-): Promise<void> {
-  let received = 0;
-  let total = listed?.reduce((sum, { bytes }) => sum + bytes, 0);
-  for (const { path, bytes } of listed ?? [{ path: WEIGHTS, bytes: undefined }]) {
-    const response = await request(folder + path);
-    if (!response?.body) throw new Error(`${folder + path} is not there`);
-    // A compressed answer does not tell the size of what comes out of it, so the manifest is asked first.
-    const size = bytes ?? Number(response.headers.get("content-length") ?? Number.NaN);
-    if (!Number.isSafeInteger(size)) throw new Error(`the server does not tell how large ${folder + path} is`);
-    total ??= size;
-    loader.weights(path, size);
-    for await (const part of parts(response.body, folder + path)) {
-      loader.push(part);
-      received += part.length;
-      report({ received, total });
+  /** Puts a model into the loader. Every byte that its manifest lists is checked before it is used or kept. */
+  async load({ url, sha256, keep }: Source, loader: ModelLoader, told: Told): Promise<void> {
+    this.#paused = false;
+    const folder = url.endsWith("/") ? url : `${url}/`;
+    const library = keep ? await Library.open(true) : undefined;
+    const manifest = await findManifest(folder, sha256, library);
+    if (!manifest) return await loadUnlisted(folder, loader, told.progress);
+    const id = await digest(manifest);
+    if (sha256 !== undefined && id !== sha256.toLowerCase()) throw new Error(wrongManifest(folder, id, sha256));
+    loader.file("manifest.json", manifest);
+    const files = filesOf(manifest);
+    const chunks = chunksOf(files);
+    const entry =
+      (await library?.open({ id, url: folder, manifest, chunks }, told.storing).catch(unkept(told))) ?? NOTHING;
+    if (!library) told.storing({ keeper: "memory", full: false, why: keep ? "this browser denies storage" : "" });
+    const meter = new Meter(bytesOf(chunks), told.progress);
+    // What we keep need not be kept twice.
+    const cache = entry === NOTHING ? "default" : "no-store";
+    const stream = new ChunkStream({ folder, chunks, entry, cache, digest, meter });
+    this.#stream = stream;
+    if (this.#paused) stream.paused = true;
+    // Also while nothing comes.
+    const ticks = setInterval(() => meter.tick(), 1000);
+    try {
+      await feed(loader, files, stream);
+      meter.tick();
+    } finally {
+      clearInterval(ticks);
+      this.#stream = undefined;
+      entry.close();
     }
   }
 }
 
-/** What comes of an answer. Whoever stops asking for more ends the download. */
-async function* parts(body: ReadableStream<Uint8Array>, url: string): AsyncGenerator<Uint8Array, void> {
-  // Not every browser can iterate over a stream.
-  const reader = body.getReader();
-  try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value;
-  } catch (error) {
-    throw cannotFetch(url, error);
-  } finally {
-    // It may have ended by itself, or failed: all the same.
-    reader.cancel().catch(() => undefined);
+/** Hands chunks to the loader: small files whole, the weights as they come. */
+async function feed(loader: ModelLoader, files: readonly Listed[], stream: ChunkStream): Promise<void> {
+  let small: { bytes: Bytes; filled: number } | undefined;
+  for await (const { chunk, bytes } of stream.pieces()) {
+    const size = files.find(({ path }) => path === chunk.file)?.bytes ?? 0;
+    if (isWeights(chunk.file)) {
+      if (chunk.index === 0) loader.weights(chunk.file, size);
+      loader.push(bytes);
+      continue;
+    }
+    if (chunk.index === 0) small = { bytes: new Uint8Array(size), filled: 0 };
+    small?.bytes.set(bytes, small.filled);
+    if (small) small.filled += bytes.length;
+    if (small?.filled === size) loader.file(chunk.file, small.bytes);
   }
 }
 
-/** Fetches a small file into the loader. `undefined` where it is not there. */
-async function take(folder: string, name: string, loader: ModelLoader): Promise<Uint8Array | undefined> {
-  const response = await request(folder + name);
-  if (!response) return undefined;
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  loader.file(name, bytes);
-  return bytes;
+/** The manifest that is asked for by its hash, else the server's, else the one that was there last time. */
+async function findManifest(
+  folder: string,
+  sha256: string | undefined,
+  library: Library | undefined,
+): Promise<Bytes | undefined> {
+  const pinned = sha256 === undefined ? undefined : await library?.manifest(sha256.toLowerCase(), folder);
+  if (pinned) return pinned;
+  try {
+    const found = await take(folder, "manifest.json");
+    if (found || sha256 === undefined) return found;
+  } catch (error) {
+    const kept = sha256 === undefined ? await library?.manifest(undefined, folder) : undefined;
+    if (kept) return kept;
+    throw error;
+  }
+  throw new Error(`${folder}manifest.json is not there; is this the address of a model's folder?`);
 }
 
-/** Fetches a small file that must be there into the loader. */
-async function takeNeeded(folder: string, name: string, loader: ModelLoader): Promise<void> {
-  if (await take(folder, name, loader)) return;
-  throw new Error(`${folder + name} is not there; is this the address of a model's folder?`);
+function wrongManifest(folder: string, found: string, expected: string): string {
+  const way = "the model there has changed; reload the page for its newest version, or ask for it without the hash";
+  return `${folder}manifest.json has sha-256 ${found}, expected ${expected}; ${way}`;
+}
+
+/** A model that cannot be kept is loaded all the same. */
+function unkept(told: Told): (error: unknown) => Entry {
+  return (error) => {
+    told.storing({ keeper: "memory", full: false, why: `storage cannot be used (${error})` });
+    return NOTHING;
+  };
+}
+
+/** Loads a model without a manifest: nothing says what is right, so nothing is kept. */
+async function loadUnlisted(folder: string, loader: ModelLoader, report: (progress: Progress) => void): Promise<void> {
+  for (const name of UNLISTED) {
+    const bytes = await take(folder, name);
+    if (bytes) loader.file(name, bytes);
+    else if (name === UNLISTED[0])
+      throw new Error(`${folder + name} is not there; is this the address of a model's folder?`);
+  }
+  const url = `${folder}model.safetensors`;
+  const response = await ask(url);
+  if (!response?.body) throw new Error(`${url} is not there`);
+  const bytes = Number(response.headers.get("content-length") ?? Number.NaN);
+  if (!Number.isSafeInteger(bytes)) throw new Error(`the server does not tell how large ${url} is`);
+  loader.weights("model.safetensors", bytes);
+  const meter = new Meter(bytes, report);
+  const reader = response.body.getReader();
+  const next = (): Promise<ReadableStreamReadResult<Uint8Array>> =>
+    reader.read().catch((error: unknown) => {
+      throw cannotFetch(url, error);
+    });
+  try {
+    for (let part = await next(); !part.done; part = await next()) {
+      loader.push(part.value);
+      meter.came(part.value.length);
+    }
+  } finally {
+    reader.cancel().catch(() => undefined);
+  }
+  meter.tick();
+}
+
+/** Fetches a small file. `undefined` where it is not there. */
+async function take(folder: string, name: string): Promise<Bytes | undefined> {
+  const response = await ask(folder + name);
+  return response && new Uint8Array(await response.arrayBuffer());
 }
 
 /** The answer, or `undefined` where there is no such file. */
-async function request(url: string): Promise<Response | undefined> {
-  const response = await fetch(url).catch((error: unknown) => {
+async function ask(url: string): Promise<Response | undefined> {
+  const response = await fetch(url, { cache: "no-cache" }).catch((error: unknown) => {
     throw cannotFetch(url, error);
   });
   if (response.status === 404) return undefined;
   if (!response.ok)
     throw new Error(`cannot fetch ${url}: the server answers ${response.status} ${response.statusText}`);
   return response;
-}
-
-function cannotFetch(url: string, error: unknown): Error {
-  return new Error(`cannot fetch ${url}: ${error instanceof Error ? error.message : error}`);
 }

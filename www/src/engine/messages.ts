@@ -12,10 +12,23 @@ import type {
   Replayed,
   Reply,
   Shape,
+  Storing,
   Watch,
 } from "../mar/types";
 
-export type { Backend, BackendChoice, ChatOptions, EngineEvent, Loss, Measurement, Message, Progress, Reply, Shape };
+export type {
+  Backend,
+  BackendChoice,
+  ChatOptions,
+  EngineEvent,
+  Loss,
+  Measurement,
+  Message,
+  Progress,
+  Reply,
+  Shape,
+  Storing,
+};
 
 /** A model that is ready. */
 export interface Ready {
@@ -23,9 +36,19 @@ export interface Ready {
   backend: BackendChoice;
 }
 
+/** Where a model comes from. */
+export interface Source {
+  /** Its folder. */
+  url: string;
+  /** Of its manifest, where it must be this one. */
+  sha256: string | undefined;
+  /** Whether it is kept for later visits. */
+  keep: boolean;
+}
+
 /** What the worker does, one at a time: what it is asked with, and what it answers. */
 export interface Jobs {
-  load: { ask: { url: string; backend: Backend }; answer: Ready };
+  load: { ask: { source: Source; backend: Backend }; answer: Ready };
   chat: { ask: { messages: Message[]; options: ChatOptions }; answer: Reply };
   replay: { ask: Replay; answer: Replayed };
   loss: { ask: { text: string }; answer: Loss };
@@ -45,12 +68,15 @@ export type Dial = { name: "set"; value: Controls } | { name: "watch"; value: Wa
 export type ToEngine =
   | { [J in Job]: { type: "job"; job: J; ask: Jobs[J]["ask"] } }[Job]
   | { type: "turn"; id: number; dial: Dial }
+  /** Holds the download of a model, or lets it go on. */
+  | { type: "pause"; paused: boolean }
   /** Ends the job, with what there is of it. */
   | { type: "stop" };
 
 /** From the worker to the page. `done` and `failed` end the job; `turned` answers `turn`. */
 export type FromEngine =
   | { type: "progress"; progress: Progress }
+  | { type: "storing"; storing: Storing }
   | { type: "event"; event: EngineEvent }
   | { type: "done"; answer: Jobs[Job]["answer"] }
   /** `broken`: the worker is of no more use. */

@@ -3,7 +3,7 @@ import init, { type Dials, type Engine, type EngineEvent, ModelLoader } from "..
 import wasmUrl from "../../pkg/mar_bg.wasm?url";
 import { adapterName, withName } from "./adapter";
 import { Breather } from "./breather";
-import { download } from "./download";
+import { Downloads } from "./download";
 import {
   type BackendChoice,
   type Dial,
@@ -11,16 +11,18 @@ import {
   type Job,
   type Jobs,
   memoryOf,
+  type Source,
   type ToEngine,
 } from "./messages";
 
 let engine: Engine | undefined;
 let dials: Dials | undefined;
 /** Where the model came from. */
-let source = "";
+let source: Source | undefined;
 let adapter = "";
 let stopped = false;
 const breather = new Breather();
+const downloads = new Downloads();
 const wasm = init({ module_or_path: wasmUrl });
 // Whoever asks for a job is told.
 wasm.catch(() => {});
@@ -45,27 +47,35 @@ function loaded(): Engine {
   return engine;
 }
 
+function origin(): Source {
+  if (!source) throw new Error("no model is loaded");
+  return source;
+}
+
 /** The model once more, and all of it: its engine has lost its GPU. */
-async function fetchModel(url: string): Promise<ModelLoader> {
+async function fetchModel(source: Source): Promise<ModelLoader> {
   const loader = new ModelLoader();
-  await download(url, loader, (progress) => post({ type: "progress", progress }));
+  await downloads.load(source, loader, {
+    progress: (progress) => post({ type: "progress", progress }),
+    storing: (storing) => post({ type: "storing", storing }),
+  });
   return loader;
 }
 
 const jobs: { [J in Job]: (ask: Jobs[J]["ask"]) => Promise<Jobs[J]["answer"]> } = {
-  load: async ({ url, backend }) => {
+  load: async (ask) => {
     engine?.free();
     dials?.free();
     engine = dials = undefined;
-    const loader = await fetchModel(url);
-    source = url;
+    const loader = await fetchModel(ask.source);
+    source = ask.source;
     adapter = await adapterName();
-    engine = await loader.finish(backend);
+    engine = await loader.finish(ask.backend);
     dials = engine.dials();
     return { shape: engine.shape(), backend: named(engine.backend()) };
   },
   chat: async ({ messages, options }) => {
-    const reply = await loaded().chat(messages, options, listen, () => fetchModel(source));
+    const reply = await loaded().chat(messages, options, listen, () => fetchModel(origin()));
     const { backend, why } = reply.stats;
     return { ...reply, stats: { ...reply.stats, backend: withName(backend, adapter), why: withName(why, adapter) } };
   },
@@ -120,5 +130,6 @@ function turn(id: number, dial: Dial): void {
 addEventListener("message", ({ data }: MessageEvent<ToEngine>) => {
   if (data.type === "stop") stopped = true;
   else if (data.type === "turn") turn(data.id, data.dial);
+  else if (data.type === "pause") downloads.paused = data.paused;
   else void work(data.job, data.ask);
 });

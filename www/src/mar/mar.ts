@@ -23,6 +23,7 @@ import type {
   Shape,
   Spikes,
   Stats,
+  Storing,
   Watch,
 } from "./types";
 
@@ -63,8 +64,8 @@ export class Mar {
     return new Mar(new URL(url, document.baseURI).href, options);
   }
 
-  private constructor(url: string, { backend = "auto", signal, onProgress }: LoadOptions) {
-    this.#runner = new Runner(url, backend, (sentence) => this.#events.emit("trouble", sentence));
+  private constructor(url: string, { backend = "auto", sha256, keep = true, signal, onProgress }: LoadOptions) {
+    this.#runner = new Runner({ url, sha256, keep }, backend, (sentence) => this.#events.emit("trouble", sentence));
     this.chat = { completions: { create: (request: CompletionRequest) => create(this, request) } as Completions };
     this.state = {
       save: () => this.#runner.run("save", null),
@@ -115,6 +116,16 @@ export class Mar {
     this.#ledger = reply.ledger;
     this.#events.emit("stats", reply.stats);
     return reply;
+  }
+
+  /** Holds the download of the model. */
+  pause(): void {
+    this.#runner.pause(true);
+  }
+
+  /** Lets the download go on. */
+  resume(): void {
+    this.#runner.pause(false);
   }
 
   /** Ends the reply, loss or replay that is being made. A reply keeps what there is of it. */
@@ -200,7 +211,8 @@ export class Mar {
     try {
       signal?.throwIfAborted();
       const progress = (progress: Progress): void => this.#events.emit("progress", progress);
-      const { shape, backend } = await this.#runner.load(progress);
+      const storing = (storing: Storing): void => this.#events.emit("storing", storing);
+      const { shape, backend } = await this.#runner.load({ progress, storing });
       this.#shape = shape;
       this.#backend = backend;
       return this;

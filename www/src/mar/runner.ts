@@ -1,14 +1,14 @@
 // Jobs in a row, in a worker that is replaced when it breaks.
 import { EngineClient, type Listeners } from "../engine/client";
-import type { Dial, Job, Jobs, Ready } from "../engine/messages";
-import type { Backend, Progress } from "./types";
+import type { Dial, Job, Jobs, Ready, Source } from "../engine/messages";
+import type { Backend } from "./types";
 
 /** Done while nobody waits for a reply: a reply that is asked for ends them. */
 const IDLE: readonly Job[] = ["loss", "replay"];
 
 /** A model at an address, on an engine that is started again when it breaks. */
 export class Runner {
-  readonly #url: string;
+  readonly #source: Source;
   readonly #backend: Backend;
   readonly #onTrouble: (sentence: string) => void;
   #engine: EngineClient;
@@ -28,16 +28,16 @@ export class Runner {
   #why: string | undefined;
 
   /** `onTrouble` gets a sentence when the engine broke and was started again. */
-  constructor(url: string, backend: Backend, onTrouble: (sentence: string) => void) {
-    this.#url = url;
+  constructor(source: Source, backend: Backend, onTrouble: (sentence: string) => void) {
+    this.#source = source;
     this.#backend = backend;
     this.#onTrouble = onTrouble;
     this.#engine = this.#start();
   }
 
   /** Loads the model. */
-  async load(progress: (progress: Progress) => void): Promise<Ready> {
-    const ready = this.#queue(() => this.#load(this.#backend, progress));
+  async load(listeners: Listeners): Promise<Ready> {
+    const ready = this.#queue(() => this.#load(this.#backend, listeners));
     this.#up = ready.catch(() => {});
     await ready;
     this.#loaded = true;
@@ -81,6 +81,11 @@ export class Runner {
     this.#dials.set(dial.name, dial);
   }
 
+  /** Holds the download of the model, or lets it go on. */
+  pause(paused: boolean): void {
+    this.#engine.pause(paused);
+  }
+
   /** Ends the job that is done, or a reply that waits for its turn. */
   stop(): void {
     if (this.#current) this.#engine.stop();
@@ -106,8 +111,8 @@ export class Runner {
     });
   }
 
-  #load(backend: Backend, progress: (progress: Progress) => void = () => {}): Promise<Ready> {
-    return this.#engine.run("load", { url: this.#url, backend }, { progress });
+  #load(backend: Backend, listeners: Listeners = {}): Promise<Ready> {
+    return this.#engine.run("load", { source: this.#source, backend }, listeners);
   }
 
   #queue<T>(work: () => Promise<T>): Promise<T> {

@@ -270,10 +270,32 @@ export interface Loss {
   ledger: LedgerSummary;
 }
 
-/** How much of the weights has come, in bytes. */
+/** Where a model is kept between visits: the browser's private files, its Cache API, or nowhere. */
+export type Keeper = "opfs" | "cache" | "memory";
+
+/** How a model that is being loaded is kept. */
+export interface Storing {
+  keeper: Keeper;
+  /** Whether there is no room for it: deleting other models makes some. */
+  full: boolean;
+  /** Why it is not kept; "" where it is. */
+  why: string;
+}
+
+/** How much of a model has come. */
 export interface Progress {
+  /** Bytes. */
   received: number;
   total: number;
+  /** Of `received`, those whose hashes are right. */
+  verified: number;
+  /** Of `verified`, those that were in the browser's storage; the others came from the network. */
+  stored: number;
+  /** From the network, in the last seconds. */
+  bytes_per_second: number;
+  /** At that rate; `null` while nothing comes. */
+  seconds_left: number | null;
+  paused: boolean;
 }
 
 /** How much of a prompt has been read, in tokens. */
@@ -284,8 +306,10 @@ export interface Prefill {
 
 /** What `Mar.on` tells of. */
 export interface Events {
-  /** While the weights come. */
+  /** While the model comes. */
   progress: Progress;
+  /** Once while it is loaded, and again where it cannot be kept on. */
+  storing: Storing;
   /** While a prompt is read. */
   prefill: Prefill;
   token: TokenEvent;
@@ -301,7 +325,11 @@ export interface Events {
 /** How a model is loaded. */
 export interface LoadOptions {
   backend?: Backend;
-  /** Breaks the download off. */
+  /** The sha-256 of the model's manifest.json, as 64 hexadecimal digits: any other model is refused. */
+  sha256?: string;
+  /** Whether the model is kept for later visits, where the browser allows it; `true` if not given. */
+  keep?: boolean;
+  /** Breaks the download off. What was kept of it is there at the next load. */
   signal?: AbortSignal;
   onProgress?: (progress: Progress) => void;
 }

@@ -12,6 +12,12 @@ export function formatBytes(bytes: number): string {
   return scaled(bytes, ["B", "kB", "MB", "GB"]);
 }
 
+/** Seconds in the unit that suits them. */
+export function formatTime(seconds: number): string {
+  if (seconds < 60) return `${Math.ceil(seconds)} s`;
+  return seconds < 3600 ? `${Math.ceil(seconds / 60)} min` : `${formatNumber(seconds / 3600)} h`;
+}
+
 /** Picojoules in the unit that suits them. */
 export function formatEnergy(picojoules: number): string {
   return scaled(picojoules, ["pJ", "nJ", "µJ", "mJ", "J"]);

@@ -1,15 +1,19 @@
 // The menu of models, and the one that is loaded.
 import { Mar } from "../mar";
+import type { Storing } from "../mar/types";
 import { element } from "./element";
 import { formatBytes } from "./format";
+import { LoadBar } from "./load-bar";
 import type { Query } from "./query";
 import type { Settings } from "./settings";
-import { say, sentence, showBackend, showProgress } from "./status";
+import { say, sentence, showBackend } from "./status";
 
 /** A model that this server offers. */
 interface Offer {
   name: string;
   bytes: number;
+  /** Of its manifest, as it was when the page was built. */
+  sha256: string;
 }
 
 /** What others are told. */
@@ -28,20 +32,32 @@ export class ModelMenu {
   readonly #query: Query;
   readonly #settings: Settings;
   readonly #events: ModelEvents;
+  /** Hashes of the manifests of this server's models, by folder. */
+  readonly #pins = new Map<string, string>();
+  readonly #bar: LoadBar;
   #loading: AbortController | undefined;
+  /** The model that comes, and how it is kept. */
+  #coming: Mar | undefined;
+  #storing: Storing | undefined;
 
   constructor(query: Query, settings: Settings, events: ModelEvents) {
     this.#query = query;
     this.#settings = settings;
     this.#events = events;
+    this.#bar = new LoadBar({
+      onPause: (paused) => (paused ? this.#coming?.pause() : this.#coming?.resume()),
+      onCancel: () => this.#cancel(),
+    });
     this.#menu.addEventListener("change", () => void this.load());
   }
 
   /** Fills the menu, the model that the address names first, and loads the first. */
   async fill(): Promise<void> {
-    const options = (await offers()).map(
-      ({ name, bytes }) => new Option(`${name}, ${formatBytes(bytes)}`, `models/${name}/`),
-    );
+    const options = (await offers()).map(({ name, bytes, sha256 }) => {
+      const folder = `models/${name}/`;
+      this.#pins.set(folder, sha256);
+      return new Option(`${name}, ${formatBytes(bytes)}`, folder);
+    });
     const asked = this.#query.model;
     if (asked !== undefined) {
       // A model of this server may be named in short.
@@ -67,14 +83,22 @@ export class ModelMenu {
     await this.#events.onUse(undefined);
     say("Loading the model.");
     showBackend("");
-    showProgress("connecting");
+    this.#bar.begin();
+    this.#storing = undefined;
     try {
-      const engine = Mar.open(this.#menu.value, {
+      const folder = this.#menu.value;
+      const sha256 = this.#pins.get(folder);
+      const engine = Mar.open(folder, {
         backend: this.#query.backend ?? this.#settings.backend,
+        ...(sha256 !== undefined && { sha256 }),
         signal: loading.signal,
         onProgress: (progress) => {
-          if (!loading.signal.aborted) showProgress(progress);
+          if (!loading.signal.aborted) this.#bar.show(progress);
         },
+      });
+      this.#coming = engine;
+      engine.on("storing", (storing) => {
+        if (!loading.signal.aborted) this.#storing = storing;
       });
       // For scripts.
       Object.assign(window, { mar: engine });
@@ -91,14 +115,37 @@ export class ModelMenu {
       this.engine = engine;
       await this.#events.onUse(engine);
       tellBackend(engine);
-      say(`${engine.shape.name} is ready.`);
+      say(`${engine.shape.name} is ready.${kept(this.#storing)}`);
     } catch (error) {
       if (loading.signal.aborted) return;
       say(`The model could not be loaded. ${sentence(error)}.`, "trouble, try again");
     } finally {
-      if (this.#loading === loading) showProgress(undefined);
+      if (this.#loading === loading) {
+        this.#bar.end();
+        this.#coming = undefined;
+      }
     }
   }
+
+  #cancel(): void {
+    this.#loading?.abort();
+    this.#bar.end();
+    this.#coming = undefined;
+    const lasts = this.#storing !== undefined && this.#storing.keeper !== "memory";
+    const kept = lasts ? " What has come is kept: it is not fetched again." : "";
+    say(`Loading was cancelled.${kept}`, "trouble, try again");
+  }
+}
+
+/** What is to be said of how a model is kept, and asks the browser not to throw it away. */
+function kept(storing: Storing | undefined): string {
+  if (storing?.keeper !== "memory") {
+    // It may ask the person, or refuse: then what is kept is kept as long as there is room.
+    void navigator.storage?.persist?.().catch(() => false);
+    return "";
+  }
+  const way = storing.full ? "; delete another under Models to make room" : "";
+  return storing.why === "" ? "" : ` It is not kept for the next visit: ${storing.why}${way}.`;
 }
 
 function tellBackend({ backend }: Mar): void {

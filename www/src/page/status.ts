@@ -1,16 +1,12 @@
 // The lines below the message field: what happens, on what, and how fast.
 
-import type { Progress } from "../mar/types";
 import { element } from "./element";
-import { formatBytes, formatNumber } from "./format";
+import { formatNumber } from "./format";
 
 const status = element("status", HTMLParagraphElement);
 const rate = element("rate", HTMLParagraphElement);
 const backend = element("backend", HTMLParagraphElement);
 const retry = element("retry", HTMLButtonElement);
-const load = element("load", HTMLDivElement);
-const progress = element("progress", HTMLProgressElement);
-const loadText = element("load-text", HTMLSpanElement);
 
 /** A sentence, for eyes and screen readers. With a way on, there is a button to try again. */
 export function say(sentence: string, kind: "news" | "trouble" | "trouble, try again" = "news"): void {
@@ -32,15 +28,6 @@ export function showRate(tokensPerSecond: number | undefined): void {
 /** What runs the model, and why. */
 export function showBackend(sentence: string): void {
   backend.textContent = sentence;
-}
-
-/** How far a download is; `undefined` hides the bar. */
-export function showProgress(now: Progress | "connecting" | undefined): void {
-  load.hidden = now === undefined;
-  if (now === undefined) return;
-  progress.value = now === "connecting" ? 0 : now.received / now.total;
-  loadText.textContent =
-    now === "connecting" ? "connecting" : `${formatBytes(now.received)} of ${formatBytes(now.total)}`;
 }
 
 /** An error's message as the beginning of a sentence. */

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::paths;
 use crate::run::relative;
@@ -22,7 +23,8 @@ pub fn copy() -> Result<()> {
     mirror(&paths::root().join("models"), &paths::dist().join("models"))
 }
 
-/// Copies what differs, removes what is no longer there, and writes the list: each model's name, and the bytes of its files.
+/// Copies what differs, removes what is no longer there, and writes the list: each model's name, the bytes of its files, and
+/// the hash of its manifest, without which the page takes no model of this name.
 fn mirror(from: &Path, to: &Path) -> Result<()> {
     let mut directories = entries(from)?;
     directories.retain(|path| path.join("config.json").exists());
@@ -31,7 +33,8 @@ fn mirror(from: &Path, to: &Path) -> Result<()> {
     for model in &directories {
         let name = model.file_name().unwrap_or_default();
         let bytes = mirror_model(model, &to.join(name))?;
-        list.push(json!({ "name": name.to_string_lossy(), "bytes": bytes }));
+        let manifest = fs::read(model.join(MANIFEST)).with_context(|| format!("cannot read {}", relative(model)))?;
+        list.push(json!({ "name": name.to_string_lossy(), "bytes": bytes, "sha256": sha256(&manifest) }));
         keep.insert(name.into());
     }
     fs::create_dir_all(to)?;
@@ -49,6 +52,11 @@ fn mirror_model(from: &Path, to: &Path) -> Result<u64> {
     }
     remove_others(to, &files.iter().map(OsString::from).collect())?;
     Ok(bytes)
+}
+
+/// In hexadecimal digits.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The names of a model's files, the manifest's own among them.
@@ -137,8 +145,9 @@ mod tests {
         assert_eq!(names(&to), ["index.json", "one"]);
         assert_eq!(names(&to.join("one")), ["config.json", "manifest.json", a, b]);
         let index: Value = serde_json::from_slice(&fs::read(to.join(INDEX)).expect("a list")).expect("JSON");
-        let manifest = fs::metadata(model.join(MANIFEST)).expect("a manifest").len();
-        assert_eq!(index, json!([{ "name": "one", "bytes": 12 + manifest }]));
+        let manifest = fs::read(model.join(MANIFEST)).expect("a manifest");
+        let pin = sha256(&manifest);
+        assert_eq!(index, json!([{ "name": "one", "bytes": 12 + manifest.len(), "sha256": pin }]));
     }
 
     #[test]

@@ -1,0 +1,74 @@
+// The drawer with the models that the browser keeps.
+import AxeBuilder from "@axe-core/playwright";
+import { expect, type Locator, type Page, test } from "@playwright/test";
+import { FaultyServer } from "./faulty";
+import { ready, watch } from "./page";
+import { spoil } from "./spoil";
+
+let server: FaultyServer;
+test.beforeEach(async ({ page }) => {
+  server = await FaultyServer.start();
+  await page.goto(server.url);
+});
+test.afterEach(() => server.close());
+
+function drawer(page: Page): Locator {
+  return page.getByRole("complementary", { name: "Models in this browser" });
+}
+
+test("a model that is kept is listed, verified, mended, deleted, and fetched anew", async ({ page }) => {
+  const wrong = watch(page);
+  await ready(page);
+  await page.getByRole("button", { name: "Models" }).click();
+  const models = drawer(page);
+  await expect(models.getByRole("listitem")).toHaveCount(1);
+  await expect(models.getByRole("listitem")).toContainText(/mar-smalltalk3\.08 MB, in files, used/);
+  await models.getByRole("button", { name: "Verify mar-smalltalk" }).click();
+  await expect(models.getByRole("status")).toHaveText("mar-smalltalk: all 7 chunks are right.");
+
+  await spoil(page, "byte");
+  await models.getByRole("button", { name: "Verify mar-smalltalk" }).click();
+  await expect(models.getByRole("status")).toContainText("1 of 7 chunks are damaged");
+  await expect(models.getByRole("listitem")).toContainText("85 % of it here");
+  server.forget();
+  await page.reload();
+  await ready(page);
+  expect(server.asked).toEqual([{ file: "mar-smalltalk/model.safetensors", from: 1 << 20, time: 0 }]);
+
+  await page.getByRole("button", { name: "Models" }).click();
+  await models.getByRole("button", { name: "Delete mar-smalltalk" }).click();
+  await expect(models.getByRole("button", { name: "Delete mar-smalltalk" })).toHaveText("Really?");
+  await models.getByRole("button", { name: "Delete mar-smalltalk" }).click();
+  await expect(models.getByRole("status")).toHaveText("mar-smalltalk is deleted.");
+  await expect(models.getByRole("listitem")).toHaveText("None.");
+  server.forget();
+  await page.reload();
+  await ready(page);
+  expect(server.ranges("mar-smalltalk/model.safetensors")).toEqual([undefined]);
+  expect(wrong).toEqual([]);
+});
+
+test("the drawer needs no mouse, and axe finds nothing serious in it", async ({ page }) => {
+  await ready(page);
+  const opener = page.getByRole("button", { name: "Models" });
+  await opener.focus();
+  await page.keyboard.press("Enter");
+  const models = drawer(page);
+  await expect(models.getByRole("button", { name: "Verify mar-smalltalk" })).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(models.getByRole("status")).toContainText("all 7 chunks are right");
+  await expect(models.getByRole("button", { name: "Verify mar-smalltalk" })).toBeFocused();
+  const { violations } = await new AxeBuilder({ page }).include("#shelf").analyze();
+  expect(violations.map(({ id, help }) => `${id}: ${help}`)).toEqual([]);
+  await page.screenshot({ path: "test-results/models.png" });
+  await page.keyboard.press("Escape");
+  await expect(models).toBeHidden();
+  await expect(opener).toBeFocused();
+  // One drawer at a time.
+  await opener.click();
+  await page.getByRole("button", { name: "Chats" }).click();
+  await expect(models).toBeHidden();
+  await opener.click();
+  await expect(page.locator("#chats")).toBeHidden();
+  await expect(models).toBeVisible();
+});
