@@ -1,11 +1,12 @@
 import { defineConfig } from "vite";
+import { marOffline } from "./offline.plugin.ts";
 import { marPackage } from "./package.plugin.ts";
 
 export default defineConfig({
   // Relative addresses: the page works in any folder of any server.
   base: "./",
   worker: { format: "es" },
-  plugins: [marPackage()],
+  plugins: [marPackage(), marOffline()],
   build: {
     outDir: "../dist",
     emptyOutDir: true,

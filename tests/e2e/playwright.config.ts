@@ -12,6 +12,8 @@ export default defineConfig({
   reporter: [["list"]],
   use: {
     baseURL: environment("MAR_URL"),
+    // It would answer in the place of tests that answer requests themselves. offline.spec.ts has one.
+    serviceWorkers: "block",
     screenshot: "only-on-failure",
     launchOptions: {
       executablePath: environment("CHROMIUM"),

@@ -23,6 +23,7 @@ import { onRetry, say } from "./page/status";
 import { Talk } from "./page/talk";
 import { applyTheme } from "./page/themes";
 import { Transcript } from "./page/transcript";
+import { keepPage } from "./page/update";
 import { Welcome } from "./page/welcome";
 import { Tour } from "./tour/tour";
 
@@ -126,5 +127,6 @@ const before = await openedBefore(store);
 if (before) await talk.open(before);
 welcome.show(talk.chat.turns.length === 0, false);
 if (!store.lasting) say("This browser denies storage: conversations end with the page.", "trouble");
+keepPage();
 await models.fill();
 composer.focus();

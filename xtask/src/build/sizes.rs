@@ -19,14 +19,14 @@ const SCRIPTS_LIMIT: usize = 150_000;
 /// Prints the sizes of all files but the models, and fails where the engine or the scripts are too large.
 pub fn check() -> Result<()> {
     let assets = paths::dist().join("assets");
-    let product =
-        Product::new("sizes", &["dist/assets", "dist/index.html", "dist/mar.js", "xtask/src/build/sizes.rs"], "")?;
+    let inputs = ["dist/assets", "dist/index.html", "dist/mar.js", "dist/sw.js", "xtask/src/build/sizes.rs"];
+    let product = Product::new("sizes", &inputs, "")?;
     if product.is_fresh(&[&assets]) {
         return Ok(());
     }
     step("measure dist/", || {
         let mut files = files(&assets)?;
-        files.extend(["index.html", "mar.js"].map(|file| paths::dist().join(file)));
+        files.extend(["index.html", "mar.js", "sw.js"].map(|file| paths::dist().join(file)));
         println!("{:>10} {:>10}  file", "bytes", "brotli");
         let (mut total, mut scripts) = ((0, 0), 0);
         for file in &files {
