@@ -105,6 +105,17 @@ test("a tab that dies in the middle of an answer takes no text along", async ({ 
   await kill(page);
 
   const next = await context.newPage();
+  // Another model is offered first by now; the conversation's own is loaded all the same.
+  await next.addInitScript(() => {
+    const ask = window.fetch;
+    window.fetch = async (input, init) => {
+      const response = await ask(input, init);
+      if (!String(input).endsWith("models/index.json")) return response;
+      const offers = (await response.json()) as { name: string }[];
+      const own = offers.filter(({ name }) => name === "mar-smalltalk");
+      return Response.json([{ name: "another", bytes: 1 }, ...own]);
+    };
+  });
   const wrong = await open(next);
   await ready(next);
   await expect(next.getByTestId("message-user")).toHaveText("Tell me a long story.");

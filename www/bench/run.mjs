@@ -48,7 +48,7 @@ async function openPage() {
       }).observe({ type: "longtask", buffered: true });
       const look = () => {
         const [prompt, send, status] = ["prompt", "send", "status"].map((id) => document.getElementById(id));
-        if (!window.asked && status?.textContent.endsWith("is ready.") && send) {
+        if (!window.asked && status?.textContent.includes("is ready") && send) {
           prompt.value = "Hello!";
           prompt.dispatchEvent(new Event("input"));
           window.asked = performance.now();

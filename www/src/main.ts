@@ -128,5 +128,5 @@ if (before) await talk.open(before);
 welcome.show(talk.chat.turns.length === 0, false);
 if (!store.lasting) say("This browser denies storage: conversations end with the page.", "trouble");
 keepPage();
-await models.fill();
+await models.fill(before?.model);
 composer.focus();

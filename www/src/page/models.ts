@@ -51,8 +51,11 @@ export class ModelMenu {
     this.#menu.addEventListener("change", () => void this.load());
   }
 
-  /** Fills the menu, the model that the address names first, and loads the first. */
-  async fill(): Promise<void> {
+  /**
+   * Fills the menu, the model that the address names first, and loads the first; where the address names none and `before` is
+   * offered, which the open conversation was held with, that.
+   */
+  async fill(before?: string): Promise<void> {
     const options = (await offers()).map(({ name, bytes, sha256 }) => {
       const folder = `models/${name}/`;
       this.#pins.set(folder, sha256);
@@ -66,6 +69,8 @@ export class ModelMenu {
       options.unshift(known ?? new Option(asked, asked));
     }
     this.#menu.replaceChildren(...options);
+    const known = options.find(({ value }) => value === `models/${before}/`);
+    if (asked === undefined && known) known.selected = true;
     if (options.length > 0) await this.load();
     else say("This server offers no models. Name one in the address: ?model=URL.", "trouble");
   }

@@ -272,6 +272,7 @@ export class Talk {
     await this.#memory.goNear(chat, turn.id);
     this.#memory.move(chat.id, turn.id);
     this.#growing = turn;
+    chat.model = engine.shape.name;
     let begun = false;
     try {
       if (this.#stopped) throw new Error("it was stopped before it began");
@@ -290,7 +291,6 @@ export class Talk {
       if (reply.text === "" && reply.finish_reason !== "cancelled") {
         say("The model ended its answer at once. Ask in another way, or regenerate.");
       }
-      chat.model = engine.shape.name;
       if (reply.text !== "") {
         showRate(reply.stats.decode_tokens_per_second);
         this.#events.onAnswer(reply.text);
