@@ -202,6 +202,54 @@ test("an answer ends before its model is taken away", async ({ page }) => {
   expect(wrong).toEqual([]);
 });
 
+test("conversations that an earlier version of the page kept are there", async ({ page }) => {
+  await page.goto("/bench.html");
+  // As version 1 wrote them: a conversation was one row, with one state.
+  await page.evaluate(async () => {
+    const db = await new Promise<IDBDatabase>((resolve, reject) => {
+      const request = indexedDB.open("mar", 1);
+      request.onupgradeneeded = () => {
+        request.result.createObjectStore("conversations", { keyPath: "id" });
+        request.result.createObjectStore("states", { keyPath: "id" });
+      };
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+    const turns = [
+      { id: "a", parent: null, role: "user", content: "Hello from before!", created: 1 },
+      { id: "b", parent: "a", role: "assistant", content: "Hello to later.", created: 2 },
+    ];
+    const chat = {
+      id: "c",
+      title: "Hello from before!",
+      created: 1,
+      updated: 2,
+      model: "",
+      system: "",
+      turns,
+      leaf: "b",
+    };
+    const writes = db.transaction(["conversations", "states"], "readwrite");
+    writes.objectStore("conversations").put(chat);
+    writes.objectStore("states").put({ id: "c", leaf: "b", model: "", bytes: new Uint8Array(8), updated: 2 });
+    await new Promise((resolve) => {
+      writes.oncomplete = resolve;
+    });
+    db.close();
+  });
+  const wrong = await open(page);
+  await ready(page);
+  await page.getByRole("button", { name: "Chats" }).click();
+  await entry(page, /^Hello from before!/).click();
+  await expect(page.getByTestId("message-user")).toHaveText("Hello from before!");
+  await expect(page.getByTestId("message-assistant")).toHaveText("Hello to later.");
+  expect(await rows(page, "states")).toHaveLength(1);
+  await greedy(page, 4);
+  await replyTo(page, () => say(page, "Thank you!"));
+  await expect.poll(async () => (await rows(page, "turns")).length).toBe(4);
+  expect(wrong).toEqual([]);
+});
+
 test("conversations can be left, found again, and deleted", async ({ page }) => {
   const wrong = await open(page);
   await ready(page);
