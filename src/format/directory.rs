@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::error::FormatError;
 use super::incoming::{self, WeightsFile};
-use super::manifest::{CHUNK_BYTES, Manifest};
+use super::manifest::{CHUNK_BYTES, FileEntry, Manifest};
 use super::pieces::{self, WEIGHTS, is_weights};
 use super::stream::ModelStream;
 use crate::config::Config;
@@ -68,6 +70,24 @@ pub fn open(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Mode
         }
     }
     stream.finish()
+}
+
+/// Reads a file through, and checks its size and the hash of the whole, which loading leaves out as it checks every chunk.
+/// `each` gets the bytes, part by part.
+pub fn verify_whole(directory: &Path, entry: &FileEntry, mut each: impl FnMut(&[u8])) -> Result<(), FormatError> {
+    let path = directory.join(&entry.path);
+    let (mut contents, size) = open_file(&path)?;
+    entry.verify_size(size)?;
+    let (mut hash, mut part) = (Sha256::new(), Vec::with_capacity(CHUNK_BYTES as usize));
+    loop {
+        part.clear();
+        (&mut contents).take(CHUNK_BYTES).read_to_end(&mut part).map_err(|e| io(&path, e))?;
+        if part.is_empty() {
+            return entry.verify_hash(&hash.finalize());
+        }
+        hash.update(&part);
+        each(&part);
+    }
 }
 
 /// The names of the files that hold a directory's weights, in order: `model.safetensors`, or its pieces `.00`, `.01`, …

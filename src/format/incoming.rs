@@ -37,6 +37,13 @@ impl WeightsFile {
     }
 }
 
+/// What ties a state to its model: the sha-256 of the sha-256 of each 1 MiB chunk of `model.safetensors`, one after the
+/// other. A loader forms it from the hashes that it checks, so no byte is hashed twice, and pieces have that of the whole.
+pub fn identity(weights: &[u8]) -> [u8; 32] {
+    let chunks = weights.chunks(CHUNK_BYTES as usize);
+    chunks.fold(Sha256::new(), |all, chunk| all.chain_update(Sha256::digest(chunk))).finalize().into()
+}
+
 /// The bytes of all files together. More than there can be stay more than there can be.
 pub(super) fn total(files: &[WeightsFile]) -> u64 {
     files.iter().map(WeightsFile::bytes).fold(0, u64::saturating_add)
@@ -47,39 +54,39 @@ pub(super) fn total(files: &[WeightsFile]) -> u64 {
 pub(super) struct Incoming {
     file: WeightsFile,
     received: u64,
-    /// The bytes of a chunk that is not whole yet; always empty for a file that no manifest lists.
+    /// The bytes of a chunk that is not whole yet.
     chunk: Vec<u8>,
     /// Chunks checked.
     checked: usize,
-    hash: Sha256,
 }
 
 impl Incoming {
     /// Nothing of `file` yet.
     pub fn new(file: WeightsFile) -> Self {
-        Self { file, received: 0, chunk: Vec::new(), checked: 0, hash: Sha256::new() }
+        Self { file, received: 0, chunk: Vec::new(), checked: 0 }
     }
 
-    /// Takes the next bytes; `sink` gets those that may be used: chunks that are what the manifest says.
+    /// Takes the next bytes; `sink` gets those that may be used, chunks that are what the manifest says, with their sha-256.
     pub fn push(
         &mut self,
         mut bytes: &[u8],
-        mut sink: impl FnMut(&[u8]) -> Result<(), FormatError>,
+        mut sink: impl FnMut(&[u8], [u8; 32]) -> Result<(), FormatError>,
     ) -> Result<(), FormatError> {
         self.received += bytes.len() as u64;
         if self.received > self.file.bytes() {
             return Err(self.wrong_length());
         }
-        let WeightsFile::Listed(entry) = &self.file else { return sink(bytes) };
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES as usize - self.chunk.len()));
             self.chunk.extend_from_slice(now);
             bytes = later;
-            let last = bytes.is_empty() && self.received == entry.bytes;
+            let last = bytes.is_empty() && self.received == self.file.bytes();
             if last || self.chunk.len() == CHUNK_BYTES as usize {
-                entry.verify_chunk(self.checked, &self.chunk)?;
-                self.hash.update(&self.chunk);
-                sink(&self.chunk)?;
+                let digest = match &self.file {
+                    WeightsFile::Listed(entry) => entry.verify_chunk(self.checked, &self.chunk)?,
+                    WeightsFile::Unlisted { .. } => Sha256::digest(&self.chunk).into(),
+                };
+                sink(&self.chunk, digest)?;
                 self.checked += 1;
                 self.chunk.clear();
             }
@@ -87,15 +94,9 @@ impl Incoming {
         Ok(())
     }
 
-    /// Checks that the file is whole.
+    /// Checks that the file is whole. Its chunks have been checked, so its own hash would say nothing new.
     pub fn finish(self) -> Result<(), FormatError> {
-        if self.received != self.file.bytes() {
-            return Err(self.wrong_length());
-        }
-        match self.file {
-            WeightsFile::Listed(entry) => entry.verify_hash(&self.hash.finalize()),
-            WeightsFile::Unlisted { .. } => Ok(()),
-        }
+        if self.received == self.file.bytes() { Ok(()) } else { Err(self.wrong_length()) }
     }
 
     fn wrong_length(&self) -> FormatError {

@@ -120,7 +120,7 @@ impl FileEntry {
     pub fn verify(&self, contents: &[u8]) -> Result<(), FormatError> {
         self.verify_size(contents.len() as u64)?;
         let mut chunks = contents.chunks(CHUNK_BYTES as usize).enumerate();
-        chunks.try_for_each(|(index, chunk)| self.verify_chunk(index, chunk))?;
+        chunks.try_for_each(|(index, chunk)| self.verify_chunk(index, chunk).map(drop))?;
         self.verify_hash(&Sha256::digest(contents))
     }
 
@@ -132,11 +132,15 @@ impl FileEntry {
         Err(FormatError::Size { file: self.path.clone(), found, expected: self.bytes })
     }
 
-    /// Checks one chunk: exactly the bytes from `index` · [`CHUNK_BYTES`] on.
-    pub fn verify_chunk(&self, index: usize, contents: &[u8]) -> Result<(), FormatError> {
+    /// Checks one chunk: exactly the bytes from `index` · [`CHUNK_BYTES`] on. Returns its sha-256.
+    pub fn verify_chunk(&self, index: usize, contents: &[u8]) -> Result<[u8; 32], FormatError> {
         let part = format!("chunk {index}");
         match self.chunks.get(index) {
-            Some(expected) => self.compare(part, sha256_hex(contents), expected),
+            Some(expected) => {
+                let digest: [u8; 32] = Sha256::digest(contents).into();
+                self.compare(part, hex(&digest), expected)?;
+                Ok(digest)
+            }
             None => Err(FormatError::Manifest(format!("{} has no {part}", self.path))),
         }
     }

@@ -15,9 +15,9 @@ mod reader;
 mod stream;
 mod writer;
 
-pub use directory::{ModelFile, open, weights_files};
+pub use directory::{ModelFile, open, verify_whole, weights_files};
 pub use error::FormatError;
-pub use incoming::WeightsFile;
+pub use incoming::{WeightsFile, identity};
 pub use layout::{Dtype, TensorSpec, tensors};
 pub use manifest::{CHUNK_BYTES, FileEntry, Manifest, sha256_hex};
 pub use packed::field;

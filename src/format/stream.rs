@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use sha2::{Digest, Sha256};
+
 use super::error::FormatError;
 use super::incoming::{self, Incoming, WeightsFile};
 use super::reader::WeightsReader;
@@ -18,13 +20,15 @@ pub struct ModelStream {
     /// What has not begun.
     files: VecDeque<WeightsFile>,
     current: Option<Incoming>,
+    /// Of the hashes of the chunks: [`super::identity`].
+    identity: Sha256,
 }
 
 impl ModelStream {
     /// For the weights of `config`, which lie in `files`, in this order.
     pub fn new(config: Config, files: Vec<WeightsFile>) -> Self {
         let reader = WeightsReader::new(&config, incoming::total(&files));
-        Self { reader, builder: ModelBuilder::new(config), files: files.into(), current: None }
+        Self { reader, builder: ModelBuilder::new(config), files: files.into(), current: None, identity: Sha256::new() }
     }
 
     /// Begins the next file, which must be called `name` and have `bytes` bytes.
@@ -47,7 +51,10 @@ impl ModelStream {
             let next = self.files.front().map_or("the end of the weights", WeightsFile::name);
             return Err(FormatError::Order { found: "a part of no file".into(), expected: next.into() });
         };
-        current.push(bytes, |checked| self.reader.push(checked, |spec, tensor| self.builder.insert(&spec.name, tensor)))
+        current.push(bytes, |checked, digest| {
+            self.identity.update(digest);
+            self.reader.push(checked, |spec, tensor| self.builder.insert(&spec.name, tensor))
+        })
     }
 
     /// The model, once the last byte of the last file is there.
@@ -56,7 +63,8 @@ impl ModelStream {
         if let Some(missing) = self.files.front() {
             return Err(FormatError::Pieces(format!("{} is missing; fetch it too", missing.name())));
         }
-        self.builder.build(self.reader.finish()?)
+        self.reader.finish()?;
+        self.builder.build(self.identity.finalize().into())
     }
 
     fn end(&mut self) -> Result<(), FormatError> {

@@ -170,7 +170,7 @@ impl GpuModelBuilder {
             .collect()
     }
 
-    /// The model, once all tensors are there; `sha256` is what the reader's `finish` returned.
+    /// The model, once all tensors are there; `sha256` is its identity (`format::identity`).
     pub async fn build(mut self, sha256: [u8; 32]) -> Result<Arc<GpuModel>, GpuError> {
         let kinds: Vec<_> = self.config.weights.into_iter().chain([self.config.embed_weights]).collect();
         let kernels = self.guard.run("the kernels", 0, |device| Kernels::new(device, &kinds));

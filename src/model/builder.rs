@@ -24,7 +24,7 @@ impl ModelBuilder {
         self.tensors.insert(name.into(), tensor);
     }
 
-    /// The model, once all tensors are there; `sha256` is what the reader's `finish` returned.
+    /// The model, once all tensors are there; `sha256` is its identity (`format::identity`).
     pub fn build(mut self, sha256: [u8; 32]) -> Result<Model, FormatError> {
         let config = self.config.clone();
         let embed = self.matrix("embed.weight", config.d_model, config.embed_weights)?;

@@ -86,7 +86,7 @@ impl Layer {
 pub struct Model {
     /// Its shape.
     pub config: Config,
-    /// Of its `model.safetensors`: what ties a state to a model.
+    /// Of its `model.safetensors`, by [`crate::format::identity`]: what ties a state to a model.
     pub sha256: [u8; 32],
     /// `[v, d]`, embedding and head.
     pub embed: Matrix,

@@ -39,7 +39,7 @@ pub enum StateError {
 }
 
 const MAGIC: &[u8; 8] = b"MARSTATE";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER: usize = 8 + 4 + 32 + 8;
 const HASH: usize = 32;
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use sha2::{Digest, Sha256};
 
 use crate::config::{Config, ConfigError, Site, WeightKind};
 use crate::cpu::{Cpu, Kernels, Logits, Observer, SpikeBatch};
@@ -43,7 +42,7 @@ pub fn model(config: Config, active: f64, seed: u64) -> Model {
         config,
     };
     calibrate(&mut model, active);
-    model.sha256 = Sha256::digest(format::weights(&model)).into();
+    model.sha256 = format::identity(&format::weights(&model));
     model
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use mar::config::{Config, Site};
 use mar::format::{self, Manifest, ModelFile, tensors};
+use sha2::{Digest, Sha256};
 
 use crate::Failure;
 
@@ -75,12 +76,16 @@ impl Inspect {
             ModelFile::read(&self.model, &file.path, file.bytes)?;
             print(&file.path, file.bytes, &file.sha256);
         }
-        let model = format::open(&self.model, |_, _| {})?;
+        format::open(&self.model, |_, _| {})?;
         let weights = manifest.weights();
-        for piece in weights.iter().filter(|file| file.path != format::WEIGHTS) {
-            print(&piece.path, piece.bytes, &piece.sha256);
+        let mut whole = Sha256::new();
+        for piece in &weights {
+            format::verify_whole(&self.model, piece, |part| whole.update(part))?;
+            if piece.path != format::WEIGHTS {
+                print(&piece.path, piece.bytes, &piece.sha256);
+            }
         }
-        let hash: String = model.sha256.iter().map(|b| format!("{b:02x}")).collect();
+        let hash: String = whole.finalize().iter().map(|b| format!("{b:02x}")).collect();
         print(format::WEIGHTS, weights.iter().map(|file| file.bytes).sum(), &hash);
         println!("every hash and every value is as it should be");
         Ok(())
