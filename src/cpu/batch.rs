@@ -1,6 +1,6 @@
 //! The spikes of one site, for one or several tokens.
 
-use super::fire;
+use super::Fire;
 use crate::energy::Activity;
 use crate::model::{Event, Neuron};
 
@@ -22,8 +22,8 @@ impl SpikeBatch {
         self.ends.clear();
     }
 
-    /// Adds a token: its neurons fire at `current`, `[inputs]`.
-    pub fn fire(&mut self, current: &[f32], inv_threshold: &[f32], neuron: Neuron, muted: &[u32]) {
+    /// Adds a token: its neurons fire at `current`, `[inputs]`, by the kernel `fire`.
+    pub fn fire(&mut self, fire: Fire, current: &[f32], inv_threshold: &[f32], neuron: Neuron, muted: &[u32]) {
         let start = self.counts.len();
         self.counts.resize(start + self.inputs, 0);
         fire(current, inv_threshold, neuron, muted, &mut self.counts[start..], &mut self.events);
@@ -46,6 +46,11 @@ impl SpikeBatch {
     /// c of every neuron at a token, `[inputs]`.
     pub fn counts(&self, token: usize) -> &[i8] {
         &self.counts[token * self.inputs..(token + 1) * self.inputs]
+    }
+
+    /// The share of its neurons that fired, over all tokens.
+    pub fn active(&self) -> f32 {
+        self.events.len() as f32 / self.counts.len().max(1) as f32
     }
 
     /// What its neurons did, over all tokens.

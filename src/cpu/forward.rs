@@ -202,11 +202,17 @@ impl Cpu {
         let Scratch { current, spikes, sums, out, .. } = &mut self.scratch;
         spikes.clear(inputs);
         for current in current.chunks_exact(inputs) {
-            spikes.fire(current, &projection.inv_threshold, neuron, self.controls.muted(layer, site));
+            spikes.fire(
+                self.kernels.fire,
+                current,
+                &projection.inv_threshold,
+                neuron,
+                self.controls.muted(layer, site),
+            );
         }
         observer.spikes(self.state.position, layer, site, current, spikes);
         sums.resize(spikes.tokens() * outputs, 0);
-        (self.kernels.sparse_matmul)(spikes, &projection.weight, sums);
+        self.kernels.matmul(spikes, &projection.weight, sums);
         out.resize(sums.len(), 0.0);
         for (out, sums) in out.chunks_exact_mut(outputs).zip(sums.chunks_exact(outputs)) {
             (self.kernels.dequantise)(sums, &projection.scale, neuron.threshold_scale, out);

@@ -3,6 +3,7 @@
 
 mod batch;
 mod conv1d;
+mod dense_matmul;
 mod embed;
 mod fire;
 mod forward;
@@ -17,11 +18,12 @@ mod window_attention;
 
 pub use batch::SpikeBatch;
 pub use conv1d::conv1d;
+pub use dense_matmul::dense_matmul;
 pub use embed::embed;
 pub use fire::{fire, membrane, spike_train};
 pub(crate) use forward::CHUNK;
 pub use forward::{Cpu, Logits, Observer};
-pub use kernels::Kernels;
+pub use kernels::{Crossover, Fire, Kernels};
 pub use lm_head::lm_head;
 pub use norm::{gated_rmsnorm, rmsnorm, swiglu};
 pub use sample::{Sampling, SamplingError, sample};

@@ -1,5 +1,7 @@
 //! `mar bench`: tokens a second, against how much fires and against what the memory could deliver.
 
+mod products;
+
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -8,7 +10,7 @@ use std::time::Instant;
 
 use clap::Args;
 use mar::config::{Config, Site};
-use mar::cpu::{Kernels, Sampling};
+use mar::cpu::{Crossover, Kernels, Sampling};
 use mar::energy::Ledger;
 use mar::model::{Matrix, Model};
 use mar::session::Session;
@@ -42,6 +44,9 @@ pub struct Bench {
     /// Time the GPU too, or a software one
     #[arg(long)]
     gpu: bool,
+    /// Time the projections alone: by spikes, as dense products, and as a plain int4 engine does them
+    #[arg(long)]
+    products: bool,
     /// Print one JSON list instead of a table
     #[arg(long)]
     json: bool,
@@ -63,6 +68,9 @@ struct Row {
 impl Bench {
     /// Prints the table. One thread, everything in one run.
     pub fn run(&self) -> Result<(), Failure> {
+        if self.products {
+            return self.run_products();
+        }
         let bandwidth = memory_bandwidth();
         if !self.json {
             println!("one thread; it reads {:.1} GB/s from memory", bandwidth * 1e-9);
@@ -87,18 +95,7 @@ impl Bench {
             }
             rows.push(row);
         };
-        match &self.model {
-            Some(path) => self.time(&Arc::new(format::open(path, |_, _| {})?), bandwidth, &mut add)?,
-            None => {
-                let mut model = synth::model(crate::synth::config(&self.config)?, 1.0, 0);
-                for &active in &self.active {
-                    synth::calibrate(&mut model, active);
-                    let shared = Arc::new(model);
-                    self.time(&shared, bandwidth, &mut add)?;
-                    model = Arc::unwrap_or_clone(shared);
-                }
-            }
-        }
+        self.each_model(|model| self.time(model, bandwidth, &mut add))?;
         let config = match &self.model {
             Some(path) => format::open(path, |_, _| {})?.config,
             None => crate::synth::config(&self.config)?,
@@ -106,6 +103,39 @@ impl Bench {
         add(dense_row(&config, bandwidth, self.tokens));
         if self.json {
             println!("{}", serde_json::to_string(&rows)?);
+        }
+        Ok(())
+    }
+
+    /// The model given, or one with random weights for each share of firing neurons.
+    fn each_model(&self, mut work: impl FnMut(&Arc<Model>) -> Result<(), Failure>) -> Result<(), Failure> {
+        if let Some(path) = &self.model {
+            return work(&Arc::new(format::open(path, |_, _| {})?));
+        }
+        let mut model = synth::model(crate::synth::config(&self.config)?, 1.0, 0);
+        for &active in &self.active {
+            synth::calibrate(&mut model, active);
+            let shared = Arc::new(model);
+            work(&shared)?;
+            model = Arc::unwrap_or_clone(shared);
+        }
+        Ok(())
+    }
+
+    fn run_products(&self) -> Result<(), Failure> {
+        let mut rows = Vec::new();
+        self.each_model(|model| {
+            let plain = 1e3 / dense_row(&model.config, 1.0, self.tokens).tokens_per_second;
+            // The others have no dense product but the reference's.
+            for kernels in Kernels::all().filter(|kernels| kernels.crossover != Crossover::NEVER) {
+                rows.push(products::time(model, kernels, plain, self.tokens));
+            }
+            Ok(())
+        })?;
+        if self.json {
+            println!("{}", serde_json::to_string(&rows)?);
+        } else {
+            products::print(&rows);
         }
         Ok(())
     }

@@ -41,25 +41,42 @@ pub(super) fn dequantise(sums: &[i32], scale: &[f32], threshold_scale: f32, out:
 
 #[inline(always)]
 pub(super) fn conv1d(state: &mut [f32], weight: &[f32], bias: &[f32], xbc: &mut [f32]) {
-    let channels = xbc.len();
-    let past = state.len();
-    for start in (0..channels).step_by(LANES) {
-        let width = LANES.min(channels - start);
-        let mut sum = [0.0; LANES];
-        for tap in (0..past).step_by(channels) {
-            let (state, weight) = (&state[tap + start..][..width], &weight[tap + start..][..width]);
-            for i in 0..width {
-                sum[i] += state[i] * weight[i];
-            }
-        }
-        let (newest, bias) = (&weight[past + start..][..width], &bias[start..][..width]);
-        for i in 0..width {
-            sum[i] = silu(sum[i] + xbc[start + i] * newest[i] + bias[i]);
-        }
-        for tap in (channels..past).step_by(channels) {
-            state.copy_within(tap + start..tap + start + width, tap - channels + start);
-        }
-        state[past - channels + start..][..width].copy_from_slice(&xbc[start..start + width]);
-        xbc[start..start + width].copy_from_slice(&sum[..width]);
+    let whole = xbc.len() - xbc.len() % LANES;
+    for start in (0..whole).step_by(LANES) {
+        conv1d_block::<LANES>(state, weight, bias, xbc, start);
     }
+    for start in whole..xbc.len() {
+        conv1d_block::<1>(state, weight, bias, xbc, start);
+    }
+}
+
+/// `WIDTH` channels from `start` on.
+#[inline(always)]
+fn conv1d_block<const WIDTH: usize>(state: &mut [f32], weight: &[f32], bias: &[f32], xbc: &mut [f32], start: usize) {
+    let (channels, past) = (xbc.len(), state.len());
+    let mut sum = [0.0; WIDTH];
+    for tap in (start..past).step_by(channels) {
+        let (state, weight) = (block::<WIDTH>(state, tap), block::<WIDTH>(weight, tap));
+        for i in 0..WIDTH {
+            sum[i] += state[i] * weight[i];
+        }
+    }
+    let (x, newest, bias) =
+        (block::<WIDTH>(xbc, start), block::<WIDTH>(weight, past + start), block::<WIDTH>(bias, start));
+    for i in 0..WIDTH {
+        sum[i] = silu(sum[i] + x[i] * newest[i] + bias[i]);
+    }
+    for tap in (channels + start..past).step_by(channels) {
+        let later = block::<WIDTH>(state, tap);
+        state[tap - channels..][..WIDTH].copy_from_slice(&later);
+    }
+    state[past - channels + start..][..WIDTH].copy_from_slice(&x);
+    xbc[start..][..WIDTH].copy_from_slice(&sum);
+}
+
+#[inline(always)]
+fn block<const WIDTH: usize>(x: &[f32], start: usize) -> [f32; WIDTH] {
+    let mut block = [0.0; WIDTH];
+    block.copy_from_slice(&x[start..start + WIDTH]);
+    block
 }

@@ -1,19 +1,21 @@
 //! The fast kernels. They are written once, over fixed blocks of lanes that compilers turn into vector instructions, and
-//! compiled for what the machine has: AVX2 where a look at the CPU finds it, NEON on aarch64, simd128 in WebAssembly.
+//! compiled for what the machine has: AVX-512 or AVX2 where a look at the CPU finds it, NEON on aarch64, simd128 in
+//! WebAssembly. Only the dense product is x86-64's own.
 //!
 //! Sums of floats run in [`LANES`] lanes whatever the instruction set, so that all of them round alike.
 
-mod dense;
 mod elementwise;
+mod fire;
+mod groups;
 mod head;
 mod isa;
 mod matmul;
-
+mod matvec;
 mod scan;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use super::Kernels;
+use super::{Crossover, Kernels};
 use isa::{Compiled, Isa};
 
 #[cfg(test)]
@@ -37,7 +39,10 @@ const COMPILED: Kernels = Kernels {
     } else {
         "portable"
     },
+    crossover: Crossover::NEVER,
+    fire: fire::fire,
     sparse_matmul: matmul::sparse_matmul::<Compiled>,
+    dense_matmul: super::dense_matmul,
     rmsnorm: elementwise::rmsnorm,
     gated_rmsnorm: elementwise::gated_rmsnorm,
     swiglu: elementwise::swiglu,
@@ -46,16 +51,15 @@ const COMPILED: Kernels = Kernels {
     scan_step: scan::scan_step,
     scan_chunk: scan::scan_chunk,
     lm_head: head::lm_head::<Compiled>,
-    dense_matvec: dense::dense_matvec::<Compiled>,
+    dense_matvec: matvec::dense_matvec::<Compiled>,
 };
 
-/// The fastest kernels this machine can run.
-pub(super) fn best() -> Kernels {
+/// All kernels this machine can run, the fastest first.
+pub(super) fn all() -> impl Iterator<Item = Kernels> {
     #[cfg(target_arch = "x86_64")]
-    if let Some(kernels) = x86::kernels() {
-        return kernels;
-    }
-    COMPILED
+    return x86::kernels().chain([COMPILED]);
+    #[cfg(not(target_arch = "x86_64"))]
+    std::iter::once(COMPILED)
 }
 
 /// The sum of all lanes, in a fixed order.

@@ -8,11 +8,6 @@ use crate::model::{Matrix, Neuron};
 
 const KINDS: [WeightKind; 3] = [WeightKind::Int8, WeightKind::Int4, WeightKind::Ternary];
 
-/// The fast kernels of this machine, and those that any machine can run.
-fn fast() -> [Kernels; 2] {
-    [Kernels::best(), super::COMPILED]
-}
-
 /// A packed matrix of any integers that the format allows, from a stream of random bytes.
 fn matrix(kind: WeightKind, rows: usize, columns: usize, integer: impl Fn(usize, usize) -> i32) -> Matrix {
     let row_bytes = kind.row_bytes(columns);
@@ -41,20 +36,22 @@ fn spikes(counts: &[Vec<i32>]) -> SpikeBatch {
     let neuron = Neuron { steps: 127, leak: 1.0, precharge: 0.0, threshold_scale: 1.0 };
     for counts in counts {
         let current: Vec<f32> = counts.iter().map(|&c| c as f32).collect();
-        batch.fire(&current, &vec![1.0; counts.len()], neuron, &[]);
+        batch.fire(crate::cpu::fire, &current, &vec![1.0; counts.len()], neuron, &[]);
     }
     batch
 }
 
 fn same_sums(spikes: &SpikeBatch, weight: &Matrix) {
-    let run = |kernels: Kernels| {
+    let run = |product: fn(&SpikeBatch, &Matrix, &mut [i32])| {
         let mut sums = vec![7; spikes.tokens() * weight.columns];
-        (kernels.sparse_matmul)(spikes, weight, &mut sums);
+        product(spikes, weight, &mut sums);
         sums
     };
-    let right = run(Kernels::REFERENCE);
-    for kernels in fast() {
-        assert_eq!(run(kernels), right, "{}", kernels.name);
+    let right = run(Kernels::REFERENCE.sparse_matmul);
+    assert_eq!(run(Kernels::REFERENCE.dense_matmul), right, "the reference's dense product");
+    for kernels in Kernels::all() {
+        assert_eq!(run(kernels.sparse_matmul), right, "{}", kernels.name);
+        assert_eq!(run(kernels.dense_matmul), right, "{}, dense", kernels.name);
     }
 }
 
@@ -77,6 +74,9 @@ fn lanes_hold_the_extremes() {
                 // One token streams rows, several share them.
                 same_sums(&spikes(&[vec![count; inputs]]), &weight);
                 same_sums(&spikes(&[vec![count; inputs], vec![-count; inputs]]), &weight);
+                // Every other neuron the other way round.
+                let turns = |count: i32| (0..inputs).map(|j| if j % 2 == 0 { count } else { -count }).collect();
+                same_sums(&spikes(&[turns(count), turns(-count)]), &weight);
             }
         }
     }
@@ -98,7 +98,7 @@ proptest! {
             (kernels.dense_matvec)(&activation, &weight, &mut sums);
             sums
         };
-        for kernels in fast() {
+        for kernels in Kernels::all() {
             prop_assert_eq!(run(kernels), run(Kernels::REFERENCE));
         }
     }
@@ -106,7 +106,7 @@ proptest! {
     #[test]
     fn sums_are_equal(
         kind in prop::sample::select(KINDS.to_vec()), columns in 1usize..700, seed in any::<u32>(), largest in 1..=127i32,
-        inputs in 1usize..40, tokens in 1usize..4, silence in 0u32..4,
+        inputs in 1usize..80, tokens in 1usize..10, silence in 0u32..4,
     ) {
         let counts: Vec<Vec<i32>> = (0..tokens)
             .map(|t| (0..inputs).map(|j| {
@@ -115,6 +115,27 @@ proptest! {
             }).collect())
             .collect();
         same_sums(&spikes(&counts), &matrix(kind, inputs, columns, |r, c| scramble(seed, r, c, kind.max())));
+    }
+
+    /// Counts and events of all kernels, also where a current is no number or a neuron leaks or is muted.
+    #[test]
+    fn counts_are_equal(
+        current in prop::collection::vec(prop_oneof![8 => -40f32..40.0, 1 => prop::num::f32::ANY], 1..200), steps in 1u32..128,
+        precharge in 0f32..0.5, leak in prop::sample::select(vec![1.0, 0.5]), threshold_scale in 0.5f32..2.0,
+        muted in prop::sample::select(vec![vec![], vec![0b1010]]),
+    ) {
+        let neuron = Neuron { steps, leak, precharge, threshold_scale };
+        let inv_threshold: Vec<f32> = (0..current.len()).map(|j| 0.1 + j as f32).collect();
+        let run = |kernels: Kernels| {
+            let mut batch = SpikeBatch::default();
+            batch.clear(current.len());
+            batch.fire(kernels.fire, &current, &inv_threshold, neuron, &muted);
+            batch.fire(kernels.fire, &current, &inv_threshold, neuron, &[]);
+            (0..2).map(|token| (batch.counts(token).to_vec(), batch.events(token).to_vec())).collect::<Vec<_>>()
+        };
+        for kernels in Kernels::all() {
+            prop_assert_eq!(run(kernels), run(Kernels::REFERENCE), "{}", kernels.name);
+        }
     }
 
     #[test]
@@ -126,7 +147,7 @@ proptest! {
         let pairs: Vec<f32> = x.iter().chain(&weight).copied().collect();
         let embed = matrix(kind, 9, n, |r, c| scramble(seed, r, c, kind.max()));
         let scale = vec![0.01; 9];
-        for fast in fast() {
+        for fast in Kernels::all() {
             let run = |length: usize, call: &dyn Fn(Kernels, &mut [f32])| {
                 let (mut found, mut right) = (vec![0.0; length], vec![0.0; length]);
                 call(fast, &mut found);
@@ -138,6 +159,12 @@ proptest! {
             run(n, &|k, out| (k.gated_rmsnorm)(&x, &weight, &weight, 1, 1e-5, out));
             run(n, &|k, out| (k.swiglu)(&pairs, out));
             run(9, &|k, out| (k.lm_head)(&embed, &scale, &x, out));
+            let logits = |k: Kernels| {
+                let mut out = vec![0.0; 9];
+                (k.lm_head)(&embed, &scale, &x, &mut out);
+                out
+            };
+            prop_assert_eq!(logits(fast), logits(super::COMPILED), "all fast kernels agree on logits to the bit");
             // Convolution of two tokens: 3 taps, n channels; the state follows the output.
             run(3 * n, &|k, out| {
                 let taps: Vec<f32> = (0..3 * n).map(|i| scramble(seed, 1, i, 100) as f32 / 100.0).collect();
@@ -170,7 +197,7 @@ proptest! {
             state
         };
         let right = run(Kernels::REFERENCE);
-        for kernels in fast() {
+        for kernels in Kernels::all() {
             near(&run(kernels), &right);
         }
     }
