@@ -76,7 +76,7 @@ macro_rules! kernels {
     };
 }
 
-kernels!(v256, "avx2", "avx2", avx2::Avx2, 2, Crossover { one: f32::INFINITY, many: 0.35 });
+kernels!(v256, "avx2", "avx2", avx2::Avx2, 2, Crossover { one: f32::INFINITY, many: 0.6 });
 kernels!(
     v512,
     "avx512",
