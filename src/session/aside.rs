@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use super::{Checkpoint, Session, SessionError};
+use crate::cpu::{Sampling, sample};
 use crate::energy::Ledger;
 use crate::engine::Books;
 use crate::math::nats;
@@ -25,6 +26,26 @@ impl Session {
         let loss = self.mean_loss(tokens, ledger, go_on).await;
         self.come_back(here);
         loss
+    }
+
+    /// The likeliest token after each of `tokens`, from an empty state; the first of equals. What backends must agree on.
+    pub async fn choices(&mut self, tokens: &[u32]) -> Result<Vec<u32>, SessionError> {
+        self.check_tokens(tokens)?;
+        let here = self.leave().await?;
+        let choices = self.all_choices(tokens).await;
+        self.come_back(here);
+        choices
+    }
+
+    async fn all_choices(&mut self, tokens: &[u32]) -> Result<Vec<u32>, SessionError> {
+        let (vocab_size, position) = (self.engine.config().vocab_size, 0);
+        let (mut ledger, mut choices) = (self.ledger(), Vec::with_capacity(tokens.len()));
+        for tokens in tokens.chunks(self.engine.chunk()) {
+            let mut logits = Box::pin(self.engine.logits(tokens, &mut ledger)).await?;
+            let rows = logits.chunks_exact_mut(vocab_size);
+            choices.extend(rows.map(|logits| sample(logits, &[], &Sampling::default(), position)));
+        }
+        Ok(choices)
     }
 
     async fn mean_loss(

@@ -204,6 +204,11 @@ impl Engine {
         self.session.reset();
     }
 
+    /// The likeliest token after each of `tokens`, from an empty state. The conversation stays.
+    pub async fn choices(&mut self, tokens: &[u32]) -> Result<Vec<u32>, JsError> {
+        Ok(self.session.choices(tokens).await?)
+    }
+
     /// Times a made-up prompt of `prompt` tokens and `tokens` greedy ones after it. The conversation is lost.
     #[wasm_bindgen(unchecked_return_type = "Measurement")]
     pub async fn measure(&mut self, prompt: u32, tokens: u32) -> Result<JsValue, JsError> {

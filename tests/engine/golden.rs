@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::common::{Golden, MODELS, argmax, assert_near, golden, gpu_device, model};
 use mar::config::{Config, Site};
-use mar::cpu::{Cpu, Kernels, Logits, Observer, SpikeBatch};
+use mar::cpu::{Cpu, Crossover, Kernels, Logits, Observer, SpikeBatch};
 use mar::gpu::{Gpu, GpuModel};
 use mar::model::{Model, State};
 use mar::probe::Watch;
@@ -133,7 +133,12 @@ fn reference() {
 
 #[test]
 fn simd() {
-    check_all(Kernels::best().name, |model| Box::new(Cpu::new(model, Kernels::best())));
+    for kernels in Kernels::all() {
+        check_all(kernels.name, |model| Box::new(Cpu::new(model, kernels)));
+        // The dense product at every site, whatever fires.
+        let dense = Kernels { crossover: Crossover::ALWAYS, ..kernels };
+        check_all(&format!("{}, dense", kernels.name), |model| Box::new(Cpu::new(model, dense)));
+    }
 }
 
 #[test]

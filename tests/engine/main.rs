@@ -1,5 +1,6 @@
 //! The engine as a user of the library sees it, on the models of this repository.
 
+mod choices;
 mod common;
 mod endurance;
 mod energy;

@@ -55,6 +55,8 @@ export interface Jobs {
   save: { ask: null; answer: Uint8Array<ArrayBuffer> };
   restore: { ask: Uint8Array; answer: null };
   reset: { ask: null; answer: null };
+  /** The likeliest token after each of these. */
+  choices: { ask: Uint32Array; answer: Uint32Array };
   measure: { ask: { prompt: number; tokens: number }; answer: Measurement };
 }
 

@@ -90,6 +90,7 @@ const jobs: { [J in Job]: (ask: Jobs[J]["ask"]) => Promise<Jobs[J]["answer"]> } 
     loaded().reset();
     return null;
   },
+  choices: (tokens) => loaded().choices(tokens),
   measure: ({ prompt, tokens }) => loaded().measure(prompt, tokens),
 };
 
