@@ -62,6 +62,8 @@ pub struct ReplyStream<'a> {
     stops: StopStrings,
     text: String,
     tokens: Vec<u32>,
+    /// Whether the session knows what to expect.
+    begun: bool,
     /// Once it has ended.
     finish_reason: Option<FinishReason>,
 }
@@ -76,7 +78,16 @@ impl<'a> ReplyStream<'a> {
             stops: StopStrings::new(options.stop.clone()),
             text: String::new(),
             tokens: Vec::new(),
+            begun: false,
             finish_reason: None,
+        }
+    }
+
+    /// Takes up a reply that another session was making when it broke, after `tokens`, which this one has seen by now: what
+    /// follows is what would have come.
+    pub fn take_up(&mut self, tokens: &[u32]) {
+        for &token in tokens {
+            self.push(token);
         }
     }
 
@@ -89,20 +100,26 @@ impl<'a> ReplyStream<'a> {
         if self.tokens.len() >= self.options.max_tokens {
             return Ok(Some(self.end(FinishReason::Length)));
         }
-        if self.tokens.is_empty() {
-            session.expect(&self.format.generation.eos_token_id, self.options.max_tokens);
+        if !self.begun {
+            session.expect(&self.format.generation.eos_token_id, self.options.max_tokens - self.tokens.len());
+            self.begun = true;
         }
         let token = session.decode(&self.options.sampling, ledger).await?;
+        Ok(Some(self.push(token)))
+    }
+
+    /// Takes a token; returns the text that it completes.
+    fn push(&mut self, token: u32) -> String {
         self.tokens.push(token);
         if self.format.ends(token) {
-            return Ok(Some(self.end(FinishReason::Stop)));
+            return self.end(FinishReason::Stop);
         }
         let (shown, stop) = self.stops.push(&self.stream.push(token));
         self.text.push_str(&shown);
         if stop {
             self.finish_reason = Some(FinishReason::Stop);
         }
-        Ok(Some(shown))
+        shown
     }
 
     /// The tokens decoded so far.

@@ -197,6 +197,7 @@ impl Session {
         Ok(())
     }
 
+    /// Puts a place where it is found again, if the GPU is lost too; the oldest ones go.
     fn keep(&mut self, here: Checkpoint) {
         self.checkpoints.retain(|kept| kept.tokens != here.tokens);
         let bytes = here.state.bytes() + 4 * here.logits.len();

@@ -23,6 +23,12 @@ pub struct GpuEngine {
     made_with: (Sampling, Controls, Watch),
     /// Tokens of the next burst: few at first, so that the first comes soon and a stop costs little.
     length: usize,
+    /// Tokens of the longest burst.
+    most: usize,
+    /// The last copy of state and logits in main memory that only this engine has, if it has one.
+    kept: Option<(State, Vec<f32>)>,
+    /// Tokens that the newest copy in main memory has seen, whoever has it.
+    kept_at: u64,
     /// Work was sent off whose end nobody has seen: it failed, or whoever waited for it has gone. The device's state may be
     /// ahead of what is known here, until another takes its place.
     pub(super) broken: bool,
@@ -48,7 +54,19 @@ impl Observer for Recorder<'_> {
 impl GpuEngine {
     pub(super) fn new(gpu: Gpu) -> Self {
         let made_with = (Sampling::default(), Controls::default(), Watch::default());
-        Self { gpu, ready: false, ahead: VecDeque::new(), given: Vec::new(), made_with, length: 1, broken: false }
+        let (ahead, given) = (VecDeque::new(), Vec::new());
+        Self {
+            gpu,
+            ready: false,
+            ahead,
+            given,
+            made_with,
+            length: 1,
+            most: BURST,
+            kept: None,
+            kept_at: 0,
+            broken: false,
+        }
     }
 
     /// Whether the state on the device is the conversation's.
@@ -57,8 +75,35 @@ impl GpuEngine {
         if self.broken { Err(GpuError::Broken) } else { Ok(()) }
     }
 
+    /// The next token is wanted soon, and the state of now lies in main memory.
     pub(super) fn hurry(&mut self) {
         self.length = 1;
+        (self.kept, self.kept_at) = (None, self.gpu.position());
+    }
+
+    /// The newest copy in main memory that nobody else has, for who has lost the device. It is given once.
+    pub(super) fn kept(&mut self) -> Option<(State, Vec<f32>)> {
+        self.kept.take()
+    }
+
+    /// Copies the state to main memory where `count` tokens more would make the last copy older than a long burst: a lost GPU
+    /// costs no more than that.
+    async fn keep(&mut self, count: usize) -> Result<(), GpuError> {
+        if self.gpu.position() + count as u64 > self.kept_at + BURST as u64 {
+            self.kept = Some(self.gpu.download().await?);
+            self.kept_at = self.gpu.position();
+        }
+        Ok(())
+    }
+
+    /// Makes do with less memory, if that is possible. The state is not known then.
+    pub(super) async fn shrink(&mut self) -> Result<bool, GpuError> {
+        self.ahead.clear();
+        self.broken = true;
+        let smaller = self.gpu.shrink().await?;
+        self.most = self.gpu.chunk().min(BURST);
+        self.length = 1;
+        Ok(smaller)
     }
 
     pub(super) async fn feed(&mut self, tokens: &[u32], books: Books<'_>) -> Result<(), GpuError> {
@@ -106,7 +151,8 @@ impl GpuEngine {
 
     async fn burst(&mut self, choice: Choice<'_>, watch: &Watch) -> Result<(), GpuError> {
         let count = self.gpu.burst_length(watch, self.length.min(choice.at_most.max(1)))?;
-        self.length = (2 * self.length).min(BURST);
+        self.keep(count).await?;
+        self.length = (2 * self.length).min(self.most);
         self.made_with = (choice.sampling.clone(), self.gpu.controls.clone(), watch.clone());
         let (first, mut records) = (self.gpu.position(), Vec::new());
         let Choice { sampling, recent, ends, .. } = choice;
@@ -148,6 +194,7 @@ impl GpuEngine {
         self.ahead.clear();
         self.ready = !logits.is_empty();
         self.broken = false;
+        (self.kept, self.kept_at) = (None, state.position);
         self.gpu.upload(state, logits);
     }
 }

@@ -239,7 +239,23 @@ impl Engine {
         self.restore(zero, Vec::new());
     }
 
-    /// A prompt has ended or a reply has begun: the first token is wanted soon.
+    /// Makes do with less memory; false where it cannot. The state here is not known then.
+    pub(crate) async fn shrink(&mut self) -> Result<bool, GpuError> {
+        match self {
+            Self::Cpu(..) => Ok(false),
+            Self::Gpu(engine) => engine.shrink().await,
+        }
+    }
+
+    /// The newest copy of an earlier state that the engine has put into main memory, with its logits; given once.
+    pub(crate) fn kept(&mut self) -> Option<(State, Vec<f32>)> {
+        match self {
+            Self::Cpu(..) => None,
+            Self::Gpu(engine) => engine.kept(),
+        }
+    }
+
+    /// A prompt has ended, and its state has been read: the first token is wanted soon.
     pub(crate) fn hurry(&mut self) {
         if let Self::Gpu(engine) = self {
             engine.hurry();

@@ -31,6 +31,9 @@ struct Fate {
     /// Read-backs until one fails behind the GPU's work, as tests want it; 0 for none.
     #[cfg(test)]
     reads_to_failure: std::sync::atomic::AtomicUsize,
+    /// Bytes that fit, as tests want it; 0 for all.
+    #[cfg(test)]
+    room: std::sync::atomic::AtomicU64,
 }
 
 /// An open GPU.
@@ -155,6 +158,12 @@ impl Device {
     #[cfg(test)]
     pub(crate) fn fail_read(&self, which: usize) {
         self.fate.reads_to_failure.store(which, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Lets no more than `bytes` be had in one go; 0 takes the limit away.
+    #[cfg(test)]
+    pub(crate) fn limit_room(&self, bytes: u64) {
+        self.fate.room.store(bytes, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Gives the device up. Whatever uses it fails with [`GpuError::Lost`] from then on.
@@ -309,6 +318,11 @@ impl Guard {
     /// Whether all of it went well.
     pub async fn finish(self) -> Result<(), GpuError> {
         for (what, bytes, verdict) in self.verdicts {
+            #[cfg(test)]
+            match self.device.fate.room.load(std::sync::atomic::Ordering::Relaxed) {
+                room if room > 0 && bytes > room => return Err(GpuError::OutOfMemory { what, bytes }),
+                _ => {}
+            }
             match verdict.await {
                 None => {}
                 Some(wgpu::Error::OutOfMemory { .. }) => return Err(GpuError::OutOfMemory { what, bytes }),

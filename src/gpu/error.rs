@@ -66,4 +66,14 @@ impl GpuError {
     pub fn ends_device(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Fault(_))
     }
+
+    /// What has happened, without advice: for who goes on with another engine and says so. `None` where that would not help.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Lost(words) => Some(format!("the GPU was lost ({words})")),
+            Self::Fault(words) => Some(format!("the GPU failed ({words})")),
+            Self::OutOfMemory { what, .. } => Some(format!("the GPU ran out of memory ({what} did not fit)")),
+            _ => None,
+        }
+    }
 }

@@ -29,6 +29,8 @@ pub struct Gpu {
     pub(super) before: StateBuffers,
     pub(super) logits_before: wgpu::Buffer,
     pub(super) position: u64,
+    /// Tokens that the buffers of a pass have room for.
+    chunk: usize,
     rotary: Rotary,
     /// What is turned while it runs.
     pub controls: Controls,
@@ -40,21 +42,54 @@ pub struct Gpu {
 pub type Activities = Vec<Activity>;
 
 impl Gpu {
-    /// A fresh conversation with `model`.
+    /// A fresh conversation with `model`; with buffers for fewer tokens at a time where memory is short.
     pub async fn new(model: Arc<GpuModel>) -> Result<Self, GpuError> {
+        let mut chunk = CHUNK;
+        loop {
+            match Self::with_chunk(Arc::clone(&model), chunk).await {
+                Err(GpuError::OutOfMemory { .. }) if chunk > 1 => chunk = smaller(chunk),
+                other => return other,
+            }
+        }
+    }
+
+    async fn with_chunk(model: Arc<GpuModel>, chunk: usize) -> Result<Self, GpuError> {
         model.device.has_room(largest(&model.config))?;
         model.device.can_read(4 * model.config.vocab_size as u64 + State::bytes_of(&model.config) as u64)?;
         let mut guard = model.device.guard();
         let state = StateBuffers::new(&mut guard, &model.config);
         let before = StateBuffers::new(&mut guard, &model.config);
-        let scratch = Scratch::new(&mut guard, &model.config);
+        let scratch = Scratch::new(&mut guard, &model.config, chunk);
         let bytes = 4 * model.config.vocab_size as u64;
         let logits_before = guard.run("logits", bytes, |device| device.storage(bytes));
         let plan = Plan::new(&mut guard, &model, &state, &scratch);
-        guard.finish().await?;
+        if let Err(error) = guard.finish().await {
+            for buffers in [&state, &before] {
+                buffers.destroy();
+            }
+            scratch.destroy();
+            logits_before.destroy();
+            return Err(error);
+        }
         let rotary = Rotary::new(model.config.rope_theta, model.config.attn_head_dim());
         let (controls, sent) = (Controls::default(), None);
-        Ok(Self { model, plan, scratch, state, before, logits_before, position: 0, rotary, controls, sent })
+        Ok(Self { model, plan, scratch, state, before, logits_before, position: 0, chunk, rotary, controls, sent })
+    }
+
+    /// Makes do with buffers for fewer tokens at a time; false where there is one only. State and logits are not known then:
+    /// [`Gpu::upload`] them.
+    pub async fn shrink(&mut self) -> Result<bool, GpuError> {
+        if self.chunk == 1 {
+            return Ok(false);
+        }
+        self.chunk = smaller(self.chunk);
+        self.scratch.destroy();
+        let mut guard = self.model.device.guard();
+        self.scratch = Scratch::new(&mut guard, &self.model.config, self.chunk);
+        self.plan = Plan::new(&mut guard, &self.model, &self.state, &self.scratch);
+        self.sent = None;
+        guard.finish().await?;
+        Ok(true)
     }
 
     /// The model.
@@ -69,12 +104,12 @@ impl Gpu {
 
     /// Tokens that a prefill takes through the layers together.
     pub fn chunk(&self) -> usize {
-        CHUNK
+        self.chunk
     }
 
     /// Whether the next `tokens` tokens of a prompt can be watched so.
     pub(crate) fn can_watch(&self, watch: &Watch, tokens: usize) -> Result<(), GpuError> {
-        passes_that_fit(&self.model.device, &self.model.config, watch, tokens.min(CHUNK), 1).map(|_| ())
+        passes_that_fit(&self.model.device, &self.model.config, watch, tokens.min(self.chunk), 1).map(|_| ())
     }
 
     /// Takes `tokens`, each below v, through the network; puts the logits asked for into `logits`, and shows `observer` what
@@ -94,7 +129,7 @@ impl Gpu {
             return Ok(activities);
         }
         let mut activities = vec![Activity::default(); 4 * self.model.config.n_layers];
-        for chunk in tokens.chunks(CHUNK) {
+        for chunk in tokens.chunks(self.chunk) {
             add(&mut activities, &self.chunk_forward(chunk, watch, observer).await?);
             self.all_logits(chunk.len(), logits).await?;
         }
@@ -110,7 +145,7 @@ impl Gpu {
     ) -> Result<Activities, GpuError> {
         self.can_watch(watch, tokens.len())?;
         let mut activities = vec![Activity::default(); 4 * self.model.config.n_layers];
-        for chunk in tokens.chunks(CHUNK) {
+        for chunk in tokens.chunks(self.chunk) {
             add(&mut activities, &self.chunk_forward(chunk, watch, observer).await?);
         }
         Ok(activities)
@@ -206,7 +241,7 @@ impl Gpu {
     /// Appends the logits of all `tokens` of the last pass, as many at a time as fit.
     async fn all_logits(&mut self, tokens: usize, logits: &mut Vec<f32>) -> Result<(), GpuError> {
         let (device, config) = (&self.model.device, &self.model.config);
-        let most = (LOGITS_BYTES / 4 / config.vocab_size).clamp(1, CHUNK);
+        let most = (LOGITS_BYTES / 4 / config.vocab_size).clamp(1, self.chunk);
         for from in (0..tokens).step_by(most) {
             let count = most.min(tokens - from);
             let (hidden_bytes, bytes) = (4 * (count * config.d_model) as u64, 4 * (count * config.vocab_size) as u64);
@@ -236,7 +271,7 @@ impl Gpu {
         if self.model.config.window == 0 {
             return;
         }
-        debug_assert!(tokens <= CHUNK.max(BURST));
+        debug_assert!(tokens <= self.chunk.max(BURST));
         let turns: Vec<[f32; 2]> = (self.position..self.position + tokens as u64)
             .flat_map(|position| self.rotary.at(position).map(|(cos, sin)| [cos, sin]))
             .collect();
@@ -270,6 +305,11 @@ impl Gpu {
         queue.write_buffer(&self.scratch.muted, 0, bytemuck::cast_slice(&muted));
         self.sent = Some(self.controls.clone());
     }
+}
+
+/// The next smaller number of tokens at a time.
+fn smaller(chunk: usize) -> usize {
+    (chunk / 4).max(1)
 }
 
 /// Bytes of the largest buffer that cannot be split.

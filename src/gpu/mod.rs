@@ -18,7 +18,7 @@ pub use burst::Burst;
 pub use device::Device;
 pub use error::GpuError;
 pub use forward::{Activities, Gpu};
-pub use scratch::BURST;
+pub use scratch::{BURST, CHUNK};
 pub use weights::{GpuModel, GpuModelBuilder};
 
 #[cfg(test)]

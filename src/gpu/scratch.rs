@@ -4,14 +4,14 @@ use super::device::{Device, Guard};
 use crate::config::{Config, Site};
 use crate::engine::RECENT;
 
-/// Tokens that a prefill takes through the layers together.
+/// Tokens that a prefill takes through the layers together, where there is memory for so many.
 pub const CHUNK: usize = 64;
 /// The longest burst.
 pub const BURST: usize = 16;
 /// Tokens that may end a reply within a burst.
 pub const ENDS: usize = 64;
 
-/// Shapes are for [`CHUNK`] tokens.
+/// Shapes are for the most tokens that go through the layers together, [`CHUNK`] or fewer.
 #[derive(Debug)]
 pub(super) struct Scratch {
     /// `Cursor` of `shaders/common.wgsl`.
@@ -57,25 +57,26 @@ impl Scratch {
         4 * (CHUNK * outputs.max(spike_words(inputs)).max(config.conv_dim())) as u64
     }
 
-    pub fn new(guard: &mut Guard, config: &Config) -> Self {
+    /// For passes of `chunk` tokens.
+    pub fn new(guard: &mut Guard, config: &Config, chunk: usize) -> Self {
         let (inputs, outputs) = widest(config);
         let mut storage = |words: usize| {
             let bytes = 4 * words as u64;
             guard.run("the buffers of a pass", bytes, |device| device.storage(bytes))
         };
         Self {
-            tokens: storage(CHUNK.max(BURST)),
-            x: storage(CHUNK * config.d_model),
-            projected: storage(CHUNK * outputs),
-            current: storage(CHUNK * inputs),
-            spikes: storage(CHUNK * spike_words(inputs)),
-            xbc: storage(CHUNK * config.conv_dim()),
-            y: storage(CHUNK * config.d_inner()),
+            tokens: storage(chunk.max(BURST)),
+            x: storage(chunk * config.d_model),
+            projected: storage(chunk * outputs),
+            current: storage(chunk * inputs),
+            spikes: storage(chunk * spike_words(inputs)),
+            xbc: storage(chunk * config.conv_dim()),
+            y: storage(chunk * config.d_inner()),
             hidden: storage(config.d_model),
             logits: storage(config.vocab_size),
             activity: storage(activity_words(config, BURST)),
             muted: storage(4 * config.n_layers * muted_words(config)),
-            rotary: storage(CHUNK.max(BURST) * config.attn_head_dim()),
+            rotary: storage(chunk.max(BURST) * config.attn_head_dim()),
             history: storage(RECENT),
             ends: storage(ENDS),
             cursor: guard.run("the cursor", 16, |device| {
@@ -84,6 +85,17 @@ impl Scratch {
             }),
             neurons: std::array::from_fn(|_| guard.run("a neuron", 32, |device| device.uniform(&[0; 32]))),
             sampling: guard.run("the sampling", 48, |device| device.uniform(&[0; 48])),
+        }
+    }
+
+    /// Gives its memory back now. In a browser a buffer that is only dropped waits for the garbage collector.
+    pub fn destroy(&self) {
+        let Self { cursor, tokens, x, projected, current, spikes, xbc, y, hidden, logits, activity, muted, .. } = self;
+        for buffer in [cursor, tokens, x, projected, current, spikes, xbc, y, hidden, logits, activity, muted] {
+            buffer.destroy();
+        }
+        for buffer in self.neurons.iter().chain([&self.rotary, &self.sampling, &self.history, &self.ends]) {
+            buffer.destroy();
         }
     }
 }

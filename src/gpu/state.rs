@@ -40,6 +40,11 @@ impl StateBuffers {
         all.filter(|(_, bytes)| *bytes > 0).flat_map(|(part, bytes)| part.iter().map(move |b| (b, bytes))).collect()
     }
 
+    /// Gives its memory back now.
+    pub fn destroy(&self) {
+        self.parts().into_iter().for_each(|(buffer, _)| buffer.destroy());
+    }
+
     /// Copies it to `other`, of the same shape.
     pub fn copy_to(&self, encoder: &mut wgpu::CommandEncoder, other: &Self) {
         for ((from, bytes), (to, _)) in self.parts().into_iter().zip(other.parts()) {

@@ -126,6 +126,10 @@ impl Session {
     }
 
     fn come_back(&mut self, here: Checkpoint) {
+        // A GPU that was lost meanwhile takes no state; the engine that follows it does.
+        if self.engine.check().is_err_and(|error| error.ends_device()) {
+            self.keep(here.clone());
+        }
         self.tokens = here.tokens;
         self.engine.restore(here.state, here.logits);
     }

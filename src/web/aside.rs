@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use super::dials::Watched;
-use super::listener::{Event, Listener};
+use super::listener::Event;
+use super::rescue::Rescue;
 use super::spikes::{Membrane, Spikes, show};
 use super::to_js;
 use crate::config::Site;
@@ -41,22 +42,32 @@ struct Replayed {
 }
 
 /// -ln of the probability of each token after the first, averaged.
-pub(super) async fn loss(session: &mut Session, tokens: &[u32], listener: &Listener) -> Result<JsValue, JsError> {
-    let mut ledger = session.ledger();
-    let nats_per_token =
-        session.loss(tokens, &mut ledger, async |done, total| tell(listener, done, total).await).await?;
-    to_js(&Loss { nats_per_token, tokens: tokens.len() - 1, ledger: ledger.summary() })
+pub(super) async fn loss(session: &mut Session, tokens: &[u32], rescue: &mut Rescue) -> Result<JsValue, JsError> {
+    loop {
+        let mut ledger = session.ledger();
+        match session.loss(tokens, &mut ledger, async |done, total| tell(rescue, done, total).await).await {
+            Ok(nats_per_token) => {
+                return to_js(&Loss { nats_per_token, tokens: tokens.len() - 1, ledger: ledger.summary() });
+            }
+            Err(error) => rescue.after(error, session).await?,
+        }
+    }
 }
 
 /// The spikes of tokens that are past.
-pub(super) async fn replay(session: &mut Session, replay: Replay, listener: &Listener) -> Result<JsValue, JsError> {
+pub(super) async fn replay(session: &mut Session, replay: Replay, rescue: &mut Rescue) -> Result<JsValue, JsError> {
     let what = Watched { layer: replay.layer, site: replay.site, neuron: replay.neuron };
     what.check(session.engine().config())?;
     let tokens = session.tokens().len();
     let first = replay.first.or(tokens.checked_sub(1)).ok_or(SessionError::Empty)?;
     let end = first.saturating_add(replay.count.unwrap_or(1));
     let watch = what.watch();
-    let records = session.replay(first..end, &watch, async |done, total| tell(listener, done, total).await).await?;
+    let records = loop {
+        match session.replay(first..end, &watch, async |done, total| tell(rescue, done, total).await).await {
+            Ok(records) => break records,
+            Err(error) => rescue.after(error, session).await?,
+        }
+    };
     let mut replayed = Replayed { spikes: Vec::new(), membranes: Vec::new() };
     for record in &records {
         let (spikes, membrane) = show(session, record, what)?;
@@ -66,8 +77,8 @@ pub(super) async fn replay(session: &mut Session, replay: Replay, listener: &Lis
     to_js(&replayed)
 }
 
-async fn tell(listener: &Listener, done: usize, total: usize) -> ControlFlow<()> {
-    match listener.tell(&Event::Work { done, total }).await {
+async fn tell(rescue: &mut Rescue, done: usize, total: usize) -> ControlFlow<()> {
+    match rescue.tell(&Event::Work { done, total }).await {
         Ok(true) => ControlFlow::Continue(()),
         // A listener that fails cannot want more.
         Ok(false) | Err(_) => ControlFlow::Break(()),

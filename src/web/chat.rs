@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
 use super::dials::Dials;
-use super::listener::{Event, Listener};
+use super::listener::Event;
 use super::rescue::Rescue;
 use super::spikes::show;
 use super::to_js;
@@ -58,19 +58,19 @@ struct Ledgers {
 pub(super) struct About<'a> {
     pub format: &'a ChatFormat,
     pub dials: &'a Dials,
-    pub rescue: Rescue<'a>,
-    pub listener: &'a Listener,
+    pub rescue: &'a mut Rescue,
 }
 
 /// Bytes of a page of WebAssembly's memory.
 const PAGE: usize = 65_536;
 
-/// Takes a chat through the session and replies to it.
+/// Takes a chat through the session and replies to it; behind `said`, which is the reply's beginning.
 pub(super) async fn run(
     session: &mut Session,
     mut about: About<'_>,
     messages: &[Message],
     options: &ReplyOptions,
+    said: &[u32],
 ) -> Result<JsValue, JsError> {
     options.sampling.check()?;
     let prompt = about.format.encode(messages, true)?;
@@ -80,7 +80,13 @@ pub(super) async fn run(
     // A long prompt's spikes would fill the memory; who wants to see them replays a part of it.
     session.watch(Watch::default());
     about.dials.apply(session);
-    if !prefill(session, &mut about, &prompt, &mut before).await? {
+    stream.take_up(said);
+    let mut whole = prefill(session, &mut about, &prompt, &mut before).await?;
+    if whole && !said.is_empty() {
+        // Booked with what follows: the reply's costs are those of all its tokens.
+        whole = prefill(session, &mut about, &[&prompt, said].concat(), &mut during).await?;
+    }
+    if !whole {
         stream.cancel();
     }
     let prefilled = Instant::now();
@@ -97,7 +103,7 @@ pub(super) async fn run(
             reused_tokens: prompt.len().saturating_sub(before.tokens as usize),
             reply_tokens: tokens.len(),
             prefill_tokens_per_second: rate(before.tokens as f64, (prefilled - start).as_secs_f64()),
-            decode_tokens_per_second: rate(tokens.len() as f64, decoding),
+            decode_tokens_per_second: rate((tokens.len() - said.len()) as f64, decoding),
             time_to_first_token_ms: first.map_or(0.0, |first| (first - start).as_secs_f64() * 1e3),
             context_tokens: session.tokens().len(),
             state_bytes: session.engine().state_bytes(),
@@ -128,7 +134,7 @@ async fn decode(
             Ok(Some(text)) => text,
             Ok(None) => return Ok(first),
             Err(error) => {
-                about.rescue.after(error, session, about.listener).await?;
+                about.rescue.after(error, session).await?;
                 continue;
             }
         };
@@ -147,7 +153,7 @@ async fn decode(
             }
             None => Event::Text { text: &text },
         };
-        if !about.listener.tell(&event).await? {
+        if !about.rescue.tell(&event).await? {
             stream.cancel();
         }
     }
@@ -171,12 +177,12 @@ async fn prefill(
             // Not stopped but interrupted: what was computed is kept, and the next call goes on from there.
             Err(SessionError::Cancelled) => false,
             Err(error) => {
-                about.rescue.after(error, session, about.listener).await?;
+                about.rescue.after(error, session).await?;
                 continue;
             }
         };
         let done = if whole { prompt.len() } else { session.tokens().len() };
-        if !about.listener.tell(&Event::Prefill { done, total: prompt.len() }).await? {
+        if !about.rescue.tell(&Event::Prefill { done, total: prompt.len() }).await? {
             return Ok(false);
         }
         if whole {

@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
 use super::aside;
-use super::backend::{BackendChoice, choose};
+use super::backend::{Backend, choose};
 use super::chat;
 use super::dials::Dials;
 use super::listener::Listener;
@@ -17,7 +17,7 @@ use super::to_js;
 use crate::chat::{ChatFormat, Message};
 use crate::config::Site;
 use crate::cpu::Sampling;
-use crate::loader::{Loaded, Loader};
+use crate::loader::{LoadError, Loaded, Loader};
 use crate::model::Model;
 use crate::session::Session;
 
@@ -51,21 +51,26 @@ impl ModelLoader {
         Ok(self.0.push(bytes)?)
     }
 
-    /// The engine, after the last byte, on the hardware asked for.
+    /// The engine, after the last byte, on the hardware asked for. It tells `listener` of what happens while it works; where a GPU
+    /// is lost, it asks `spare` for the model, and goes on elsewhere.
     pub async fn finish(
         self,
         #[wasm_bindgen(unchecked_param_type = "Backend")] backend: String,
+        #[wasm_bindgen(unchecked_param_type = "Listener")] listener: Function,
+        #[wasm_bindgen(unchecked_param_type = "() => Promise<ModelLoader>")] spare: Function,
     ) -> Result<Engine, JsError> {
+        let backend = Backend::parse(&backend)?;
         let Loaded { model, chat } = self.0.finish()?;
         let dials = Dials::new(&model.config);
-        let (engine, choice) = choose(&backend, model).await?;
-        Ok(Engine { session: Session::new(engine), format: chat, choice, dials })
+        let (engine, choice) = choose(backend, model).await?;
+        let rescue = Rescue::new(spare, Listener(listener), backend, choice);
+        Ok(Engine { session: Session::new(engine), format: chat, dials, rescue })
     }
 }
 
 impl ModelLoader {
     /// The network alone, after the last byte.
-    pub(super) fn model(self) -> Result<Model, JsError> {
+    pub(super) fn model(self) -> Result<Model, LoadError> {
         Ok(self.0.finish()?.model)
     }
 }
@@ -77,8 +82,8 @@ pub struct Engine {
     session: Session,
     /// `None` where the model came without a tokenizer.
     format: Option<ChatFormat>,
-    choice: BackendChoice,
     dials: Dials,
+    rescue: Rescue,
 }
 
 /// `Shape` of `types.ts`.
@@ -115,7 +120,7 @@ impl Engine {
     /// What runs the model, and why.
     #[wasm_bindgen(unchecked_return_type = "BackendChoice")]
     pub fn backend(&self) -> Result<JsValue, JsError> {
-        to_js(&self.choice)
+        to_js(self.rescue.choice())
     }
 
     /// The network's shape.
@@ -147,23 +152,21 @@ impl Engine {
         self.dials.clone()
     }
 
-    /// Replies to a chat. What an earlier chat has in common with this one is not computed again. Where the GPU is lost, `spare`
-    /// is asked for the model, and the reply goes on with another engine.
+    /// Replies to a chat. What an earlier chat has in common with this one is not computed again. A reply that another engine
+    /// has begun with the tokens `said` goes on behind them.
     #[wasm_bindgen(unchecked_return_type = "Reply")]
     pub async fn chat(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "Message[]")] messages: JsValue,
         #[wasm_bindgen(unchecked_param_type = "ChatOptions")] options: JsValue,
-        #[wasm_bindgen(unchecked_param_type = "Listener")] listener: Function,
-        #[wasm_bindgen(unchecked_param_type = "() => Promise<ModelLoader>")] spare: Function,
+        said: Vec<u32>,
     ) -> Result<JsValue, JsError> {
         let format = chats(&self.format)?;
         let messages: Vec<Message> = serde_wasm_bindgen::from_value(messages)?;
         let options: super::options::ChatOptions = serde_wasm_bindgen::from_value(options)?;
         let options = options.fill(&format.generation);
-        let rescue = Rescue::new(&spare, &mut self.choice);
-        let about = chat::About { format, dials: &self.dials, rescue, listener: &Listener(listener) };
-        chat::run(&mut self.session, about, &messages, &options).await
+        let about = chat::About { format, dials: &self.dials, rescue: &mut self.rescue };
+        chat::run(&mut self.session, about, &messages, &options, &said).await
     }
 
     /// Takes tokens of the conversation through the network once more, under the controls of now, and shows what is asked for.
@@ -171,27 +174,27 @@ impl Engine {
     pub async fn replay(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "Replay")] replay: JsValue,
-        #[wasm_bindgen(unchecked_param_type = "Listener")] listener: Function,
     ) -> Result<JsValue, JsError> {
         self.dials.apply(&mut self.session);
-        aside::replay(&mut self.session, serde_wasm_bindgen::from_value(replay)?, &Listener(listener)).await
+        aside::replay(&mut self.session, serde_wasm_bindgen::from_value(replay)?, &mut self.rescue).await
     }
 
     /// How good the network is at a text, under the controls of now. The conversation stays.
     #[wasm_bindgen(unchecked_return_type = "Loss")]
-    pub async fn loss(
-        &mut self,
-        text: &str,
-        #[wasm_bindgen(unchecked_param_type = "Listener")] listener: Function,
-    ) -> Result<JsValue, JsError> {
+    pub async fn loss(&mut self, text: &str) -> Result<JsValue, JsError> {
         self.dials.apply(&mut self.session);
         let tokens = chats(&self.format)?.encode_text(text)?;
-        aside::loss(&mut self.session, &tokens, &Listener(listener)).await
+        aside::loss(&mut self.session, &tokens, &mut self.rescue).await
     }
 
     /// The conversation as bytes, for [`Engine::load`].
     pub async fn save(&mut self) -> Result<Vec<u8>, JsError> {
-        Ok(self.session.to_bytes().await?)
+        loop {
+            match self.session.to_bytes().await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => self.rescue.after(error, &mut self.session).await?,
+            }
+        }
     }
 
     /// Takes up a conversation of the same model.

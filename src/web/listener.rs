@@ -33,6 +33,7 @@ pub(super) enum Event<'a> {
 }
 
 /// Told of every event.
+#[derive(Debug)]
 pub(super) struct Listener(pub(super) Function);
 
 impl Listener {

@@ -141,12 +141,15 @@ test("a worker that dies in the middle of an answer takes no text along", async 
   await hold(page, 15);
   await say(page, "Tell me a long story.");
   await grown(page, 20);
+  // Nor can another take its place.
+  await page.route("**/assets/worker-*.js", (route) => route.abort());
   await page.workers()[0]?.evaluate(() => {
     setTimeout(() => {
       throw new Error("a fault that a test has made");
     });
   });
   await expect(page.getByTestId("status")).toContainText("The answer was interrupted");
+  await page.unroute("**/assets/worker-*.js");
   await expect(page.getByText("Interrupted", { exact: true })).toBeVisible();
   const answer = page.getByTestId("message-assistant");
   const text = (await answer.textContent()) ?? "";

@@ -6,6 +6,7 @@ declare global {
   interface Window {
     mar: Mar;
     Mar: typeof Mar;
+    troubles: string[];
   }
 }
 
@@ -23,6 +24,19 @@ export async function openMar(page: Page, backend: Backend): Promise<void> {
   await page.evaluate(async (backend) => {
     window.mar = await window.Mar.load("models/mar-smalltalk/", { backend });
   }, backend);
+}
+
+/** Writes down what `window.mar` tells of trouble from now on. */
+export async function listenForTrouble(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    window.troubles = [];
+    window.mar.on("trouble", (trouble) => window.troubles.push(trouble));
+  });
+}
+
+/** What it has told. */
+export function troublesOf(page: Page): Promise<string[]> {
+  return page.evaluate(() => window.troubles);
 }
 
 type Plain<T> = { [K in keyof T]: T[K] extends Uint32Array | Float64Array | Int8Array ? number[] : T[K] };

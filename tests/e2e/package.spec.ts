@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium, expect, test } from "@playwright/test";
 import { environment } from "./environment";
-import { BACKENDS, GREETING, openMar, STORY, watchedReply } from "./mar";
+import { BACKENDS, GREETING, openMar, STORY } from "./mar";
 import { generate } from "./native";
 import { serveStatic } from "./static";
 
@@ -52,86 +52,6 @@ test("idle work gives way to a reply", async ({ page }) => {
   expect(first).toContain("stopped");
   expect(second).toBe("AbortError: it gave way to a reply");
   expect(reply).toEqual(generate(GREETING.content, 24).tokens);
-});
-
-for (const [how, broken] of [
-  [
-    "a worker that crashes",
-    () =>
-      void setTimeout(() => {
-        throw new Error("boom");
-      }),
-  ],
-  // What a panic does: WebAssembly traps in the middle of a reply.
-  [
-    "an engine that traps",
-    () => {
-      performance.now = () => {
-        throw new WebAssembly.RuntimeError("unreachable");
-      };
-    },
-  ],
-] as const) {
-  test(`${how} is replaced, and the chat goes on`, async ({ page }) => {
-    await openMar(page, "cpu");
-    await page.evaluate(() => window.mar.set({ muted: [{ layer: 3 }] }));
-    const before = await watchedReply(page, GREETING, null);
-    await page.evaluate(() => {
-      const troubles: string[] = [];
-      Object.assign(window, { troubles });
-      window.mar.on("trouble", (sentence) => troubles.push(sentence));
-    });
-    await page.workers()[0]?.evaluate(broken);
-    const failed = page.evaluate((ask) => window.mar.generate([ask], { max_tokens: 500 }).then(String, String), STORY);
-    const outcome = await failed;
-    // The crash may come before the reply is asked for: then nobody notices but those who listen.
-    expect(outcome).toMatch(
-      how === "an engine that traps" ? /Error: the engine broke \(.*unreachable/ : /the engine broke|object/,
-    );
-    const after = await watchedReply(page, GREETING, null);
-    expect(after.reply.tokens).toEqual(before.reply.tokens);
-    // The dials are as they were.
-    for (const event of after.events) expect(event.active.slice(12)).toEqual([0, 0, 0, 0]);
-    const troubles = await page.evaluate(() => (window as unknown as { troubles: string[] }).troubles);
-    expect(troubles).toHaveLength(1);
-    expect(troubles[0]).toMatch(/the engine broke \(.*\); it was started again/);
-  });
-}
-
-test("a GPU that is lost in the middle of a reply is replaced, and the reply goes on", async ({ page }) => {
-  // The device is kept where a test can destroy it.
-  page.on("worker", (worker) => {
-    const keep = (): void => {
-      const { GPUAdapter } = globalThis as unknown as {
-        GPUAdapter: { prototype: { requestDevice(): Promise<object> } };
-      };
-      const { requestDevice } = GPUAdapter.prototype;
-      GPUAdapter.prototype.requestDevice = async function (...options) {
-        const device = await requestDevice.apply(this, options);
-        return Object.assign(globalThis, { device }).device;
-      };
-    };
-    worker.evaluate(keep).catch(() => {});
-  });
-  await openMar(page, "webgpu");
-  await page.evaluate(() => {
-    const troubles: string[] = [];
-    Object.assign(window, { troubles });
-    window.mar.on("trouble", (sentence) => troubles.push(sentence));
-    window.mar.on("token", ({ position }) => Object.assign(window, { position }));
-  });
-  const reply = page.evaluate((ask) => window.mar.generate([ask], { temperature: 0, max_tokens: 60 }), STORY);
-  await page.waitForFunction(() => "position" in window);
-  await page.workers()[0]?.evaluate(() => (globalThis as unknown as { device: { destroy(): void } }).device.destroy());
-  const native = generate(STORY.content, 60);
-  expect((await reply).tokens).toEqual(native.tokens);
-  const { troubles, backend } = await page.evaluate(() => ({
-    troubles: (window as unknown as { troubles: string[] }).troubles,
-    backend: window.mar.backend,
-  }));
-  expect(troubles).toEqual([expect.stringMatching(/^the GPU (was lost|failed) \(.*\); the reply goes on, on the CPU/)]);
-  expect(backend.device).toBe("cpu");
-  expect(backend.why).toMatch(/^the GPU (was lost|failed)/);
 });
 
 test("a load can be broken off, and one that fails says why", async ({ page }) => {

@@ -7,6 +7,7 @@ mod energy;
 mod golden;
 mod gpu;
 mod loader;
+mod losses;
 mod pieces;
 mod probe;
 mod recovery;

@@ -12,27 +12,27 @@ use pollster::block_on;
 
 use crate::common::{chat_format, cpu_session, golden, gpu_device, gpu_session, model};
 
-const PROMPT: [u32; 3] = [5, 6, 7];
+pub const PROMPT: [u32; 3] = [5, 6, 7];
 
-fn prefill(session: &mut Session, prompt: &[u32]) -> Result<usize, SessionError> {
+pub fn prefill(session: &mut Session, prompt: &[u32]) -> Result<usize, SessionError> {
     let mut ledger = session.ledger();
     block_on(session.prefill(prompt, &mut ledger, |_, _| ControlFlow::Continue(()))).map(|done| done.computed)
 }
 
-fn decode(session: &mut Session, count: usize) -> Vec<u32> {
+pub fn decode(session: &mut Session, count: usize) -> Vec<u32> {
     let mut ledger = session.ledger();
     (0..count).map(|_| block_on(session.decode(&Sampling::default(), &mut ledger)).expect("a token")).collect()
 }
 
 /// A conversation on a device of its own: what happens to it happens to nobody else.
-fn own_gpu(name: &str, change: impl FnOnce(Device) -> Device) -> (Device, Session) {
+pub fn own_gpu(name: &str, change: impl FnOnce(Device) -> Device) -> (Device, Session) {
     let model = model(name);
     let device = change(block_on(Device::open(&model.config)).expect("a GPU"));
     let gpu = block_on(async { Gpu::new(GpuModel::upload(&device, &model).await?).await }).expect("a model");
     (device, Session::new(gpu))
 }
 
-fn cpu_engine(name: &str) -> Cpu {
+pub fn cpu_engine(name: &str) -> Cpu {
     Cpu::new(model(name), Kernels::best())
 }
 
@@ -64,8 +64,10 @@ fn a_gpu_lost_with_a_burst_in_flight_changes_no_token() {
                 block_on(session.recover(new.expect("a model"), &mut again))
             };
             let done = done.expect("the same model");
-            assert_eq!((done.reused, done.computed), (3, before), "the prompt's end was kept");
-            assert_eq!((ledger.tokens, again.tokens), (0, before as u64));
+            // The prompt's end was kept, and the state before the first long burst.
+            let kept = if before > 15 { 15 } else { 0 };
+            assert_eq!((done.reused, done.computed), (3 + kept, before - kept));
+            assert_eq!((ledger.tokens, again.tokens), (0, (before - kept) as u64));
             said.extend(decode(&mut session, 40 - before));
             assert_eq!(said, right, "{name}, lost after {before}");
             assert_eq!(session.tokens()[3..], right);

@@ -80,7 +80,14 @@ pub fn engine(model: Arc<Model>, backend: Backend) -> Result<Engine, Failure> {
     match backend {
         Backend::Reference => cpu(Kernels::REFERENCE),
         Backend::Cpu => cpu(Kernels::best()),
-        Backend::Gpu => Ok(gpu(&block_on(Device::open(&model.config))?, &model)?.into()),
+        Backend::Gpu => match gpu(&block_on(Device::open(&model.config))?, &model) {
+            // Whoever asks for a GPU wants to know that there is none. One that is too small is no reason to be without a reply.
+            Err(error @ GpuError::OutOfMemory { .. }) => {
+                eprintln!("not on the GPU: {error}");
+                cpu(Kernels::best())
+            }
+            other => Ok(other?.into()),
+        },
         Backend::Auto => match block_on(Device::open(&model.config)) {
             // A CPU that plays a GPU is slower than the CPU.
             Ok(device) if !device.is_software() => gpu(&device, &model).map_or_else(

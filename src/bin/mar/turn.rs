@@ -87,11 +87,21 @@ impl<'a> Talk<'a> {
         if !matches!(error, SessionError::Gpu(_)) || self.session.engine().gpu().is_none() {
             return Err(error.into());
         }
+        let why = match &error {
+            SessionError::Gpu(gpu) => gpu.trouble().unwrap_or_else(|| gpu.to_string()),
+            other => other.to_string(),
+        };
+        // The tokens that are computed again were booked when they were computed first.
+        let mut again = self.session.ledger();
+        let out_of_memory = matches!(error, SessionError::Gpu(GpuError::OutOfMemory { .. }));
+        if out_of_memory && let Some(tokens) = block_on(self.session.make_do(&mut again)) {
+            eprintln!("\n{why}; the chat goes on there, {tokens} tokens at a time");
+            return Ok(());
+        }
         self.failed += 1;
-        let mut backend = if self.failed == 1 { self.arguments.backend } else { Backend::Cpu };
+        let another = self.failed == 1 && !out_of_memory;
+        let mut backend = if another { self.arguments.backend } else { Backend::Cpu };
         loop {
-            // The tokens that are computed again were booked when they were computed first.
-            let mut again = self.session.ledger();
             let recovered = self
                 .arguments
                 .engine(backend)
@@ -102,10 +112,6 @@ impl<'a> Talk<'a> {
                 Err(failure) => return Err(failure),
             }
         }
-        let why = match &error {
-            SessionError::Gpu(GpuError::Lost(reason)) => format!("the GPU was lost ({reason})"),
-            other => other.to_string(),
-        };
         let engine = self.session.engine();
         let place = if engine.gpu().is_some() { "the GPU, opened anew" } else { "the CPU" };
         eprintln!("\n{why}; the chat goes on with {place}: {}", engine.name());

@@ -127,3 +127,60 @@ fn a_failed_evaluation_costs_nothing() {
     said.extend((0..4).map(|_| decode(&mut session).expect("a token")));
     assert_eq!(said, right);
 }
+
+/// A long prompt and a reply, whatever number of tokens go through the layers together.
+#[test]
+fn short_memory_makes_it_slower_and_nothing_else() {
+    let model = model();
+    let prompt: Vec<u32> = (0..100).map(|i| i * 37 % 512).collect();
+    let talk = |mut session: Session| {
+        prefill(&mut session, &prompt).expect("a good prompt");
+        (0..20).map(|_| decode(&mut session).expect("a token")).collect::<Vec<_>>()
+    };
+    let device = block_on(Device::open(&model.config)).expect("these tests need a GPU or a software one");
+    let uploaded = block_on(GpuModel::upload(&device, &model)).expect("a model");
+    let right = talk(Session::new(Cpu::new(Arc::new(model), Kernels::best())));
+    let (mut room, mut seen) = (16 << 20, Vec::new());
+    let error = loop {
+        device.limit_room(room);
+        let gpu = match block_on(Gpu::new(Arc::clone(&uploaded))) {
+            Ok(gpu) => gpu,
+            Err(error) => break error,
+        };
+        if seen.last() != Some(&gpu.chunk()) {
+            seen.push(gpu.chunk());
+            device.limit_room(0);
+            assert_eq!(talk(Session::new(gpu)), right, "{} tokens at a time", seen[seen.len() - 1]);
+        }
+        room -= room / 16;
+    };
+    assert_eq!(seen, [64, 16, 4, 1]);
+    assert!(matches!(&error, GpuError::OutOfMemory { .. }), "{error}");
+}
+
+/// In the middle of a reply too, as often as it takes; and where nothing helps, the CPU goes on.
+#[test]
+fn memory_that_runs_out_on_the_way_changes_no_token() {
+    let model = model();
+    let (device, mut session) = gpu(&model);
+    let right = right(model.clone(), 60);
+    prefill(&mut session, &PROMPT).expect("a good prompt");
+    let (mut said, mut ledger) = (Vec::new(), session.ledger());
+    for tokens in [16, 4, 1] {
+        said.extend((0..15).map(|_| decode(&mut session).expect("a token")));
+        let ahead = session.engine().gpu().map_or(0, Gpu::position) as usize - session.tokens().len();
+        device.limit_room(1);
+        said.extend((0..ahead).map(|_| decode(&mut session).expect("it is there already")));
+        let error = decode(&mut session).expect_err("nothing fits");
+        assert!(matches!(error, SessionError::Gpu(GpuError::OutOfMemory { .. })), "{error}");
+        device.limit_room(0);
+        assert_eq!(block_on(session.make_do(&mut ledger)), Some(tokens));
+    }
+    device.limit_room(1);
+    assert!(decode(&mut session).is_err());
+    assert_eq!(block_on(session.make_do(&mut ledger)), None, "it cannot take less than a token");
+    block_on(session.recover(Cpu::new(Arc::new(model), Kernels::best()), &mut ledger)).expect("the same model");
+    let left = right.len() - said.len();
+    said.extend((0..left).map(|_| decode(&mut session).expect("a token")));
+    assert_eq!(said, right);
+}

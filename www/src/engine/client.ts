@@ -1,5 +1,6 @@
 // The page's side of the worker.
 import type { Dial, EngineEvent, FromEngine, Job, Jobs, Progress, Storing, ToEngine } from "./messages";
+import { UNKNOWN, Watchdog } from "./watchdog";
 
 /** Told of what happens while a job is done. */
 export interface Listeners {
@@ -22,6 +23,9 @@ export class EngineClient {
   #turns = 0;
   #broken: string | undefined;
   readonly #onBroken: (message: string) => void;
+  readonly #watchdog = new Watchdog((seconds) => {
+    this.#break(`the engine gave no sign of life for ${seconds} seconds`);
+  });
 
   /** `onBroken` is told once, when the worker is of no more use. */
   constructor(onBroken: (message: string) => void = () => {}) {
@@ -46,6 +50,9 @@ export class EngineClient {
     if (this.#job) return Promise.reject(new Error("the engine is busy; wait for it, or stop it"));
     return new Promise((resolve, reject) => {
       this.#job = { ...listeners, resolve, reject };
+      this.#watchdog.begin();
+      // Its files come first; the other tells of nothing until it has ended.
+      if (job === "load" || job === "measure") this.#watchdog.excuse(Number.POSITIVE_INFINITY);
       this.#send({ type: "job", job, ask } as ToEngine);
     });
   }
@@ -57,6 +64,7 @@ export class EngineClient {
     const id = this.#turns;
     return new Promise((resolve, reject) => {
       this.#dials.set(id, { resolve, reject });
+      this.#watchdog.begin();
       this.#send({ type: "turn", id, dial });
     });
   }
@@ -83,9 +91,18 @@ export class EngineClient {
   #receive(message: FromEngine): void {
     if (message.type === "progress") {
       this.#job?.progress?.(message.progress);
-    } else if (message.type === "storing") {
+      return;
+    }
+    if (message.type === "storing") {
       this.#job?.storing?.(message.storing);
-    } else if (message.type === "event") {
+      return;
+    }
+    if (message.type === "excuse") {
+      this.#watchdog.excuse(message.why === "fetching" ? Number.POSITIVE_INFINITY : UNKNOWN);
+      return;
+    }
+    this.#watchdog.sign();
+    if (message.type === "event") {
       this.#job?.event?.(message.event);
     } else if (message.type === "turned") {
       const waiting = this.#dials.get(message.id);
@@ -94,11 +111,11 @@ export class EngineClient {
       else waiting?.reject(new Error(message.problem));
     } else if (message.type === "done") {
       this.#endJob()?.resolve(message.answer as never);
-    } else if (message.broken) {
-      this.#break(message.message);
-    } else {
-      this.#endJob()?.reject(new Error(message.message));
+    } else if (message.type === "failed") {
+      if (message.broken) this.#break(message.message);
+      else this.#endJob()?.reject(new Error(message.message));
     }
+    if (!this.#job && this.#dials.size === 0) this.#watchdog.end();
   }
 
   #endJob(): Waiting | undefined {
@@ -115,6 +132,7 @@ export class EngineClient {
 
   #end(message: string): void {
     this.#broken ??= message;
+    this.#watchdog.end();
     this.#worker.terminate();
     const waiting = [this.#endJob(), ...this.#dials.values()];
     this.#dials.clear();

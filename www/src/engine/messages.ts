@@ -49,7 +49,8 @@ export interface Source {
 /** What the worker does, one at a time: what it is asked with, and what it answers. */
 export interface Jobs {
   load: { ask: { source: Source; backend: Backend }; answer: Ready };
-  chat: { ask: { messages: Message[]; options: ChatOptions }; answer: Reply };
+  /** `said` are the tokens that another engine has begun the reply with. */
+  chat: { ask: { messages: Message[]; options: ChatOptions; said?: number[] }; answer: Reply };
   replay: { ask: Replay; answer: Replayed };
   loss: { ask: { text: string }; answer: Loss };
   save: { ask: null; answer: Uint8Array<ArrayBuffer> };
@@ -80,6 +81,10 @@ export type FromEngine =
   | { type: "progress"; progress: Progress }
   | { type: "storing"; storing: Storing }
   | { type: "event"; event: EngineEvent }
+  /** Something was done that nobody is told of. */
+  | { type: "alive" }
+  /** What comes now takes as long as the network, or as a GPU that gets ready. */
+  | { type: "excuse"; why: "fetching" | "building" }
   | { type: "done"; answer: Jobs[Job]["answer"] }
   /** `broken`: the worker is of no more use. */
   | { type: "failed"; message: string; broken: boolean }

@@ -17,8 +17,6 @@ import {
 
 let engine: Engine | undefined;
 let dials: Dials | undefined;
-/** Where the model came from. */
-let source: Source | undefined;
 let adapter = "";
 let stopped = false;
 const breather = new Breather();
@@ -36,8 +34,12 @@ function named(choice: BackendChoice): BackendChoice {
 }
 
 async function listen(event: EngineEvent): Promise<boolean> {
-  if (event.type === "moved") post({ type: "event", event: { ...event, backend: named(event.backend) } });
-  else if (event.type !== "work") post({ type: "event", event });
+  if (event.type === "moved") {
+    // It may be another GPU.
+    adapter = await adapterName();
+    post({ type: "event", event: { ...event, backend: named(event.backend) } });
+  } else if (event.type === "work") post({ type: "alive" });
+  else post({ type: "event", event });
   await breather.breathe();
   return !stopped;
 }
@@ -47,18 +49,15 @@ function loaded(): Engine {
   return engine;
 }
 
-function origin(): Source {
-  if (!source) throw new Error("no model is loaded");
-  return source;
-}
-
 /** The model once more, and all of it: its engine has lost its GPU. */
 async function fetchModel(source: Source): Promise<ModelLoader> {
+  post({ type: "excuse", why: "fetching" });
   const loader = new ModelLoader();
   await downloads.load(source, loader, {
     progress: (progress) => post({ type: "progress", progress }),
     storing: (storing) => post({ type: "storing", storing }),
   });
+  post({ type: "excuse", why: "building" });
   return loader;
 }
 
@@ -68,19 +67,18 @@ const jobs: { [J in Job]: (ask: Jobs[J]["ask"]) => Promise<Jobs[J]["answer"]> } 
     dials?.free();
     engine = dials = undefined;
     const loader = await fetchModel(ask.source);
-    source = ask.source;
     adapter = await adapterName();
-    engine = await loader.finish(ask.backend);
+    engine = await loader.finish(ask.backend, listen, () => fetchModel(ask.source));
     dials = engine.dials();
     return { shape: engine.shape(), backend: named(engine.backend()) };
   },
-  chat: async ({ messages, options }) => {
-    const reply = await loaded().chat(messages, options, listen, () => fetchModel(origin()));
+  chat: async ({ messages, options, said = [] }) => {
+    const reply = await loaded().chat(messages, options, Uint32Array.from(said));
     const { backend, why } = reply.stats;
     return { ...reply, stats: { ...reply.stats, backend: withName(backend, adapter), why: withName(why, adapter) } };
   },
-  replay: (replay) => loaded().replay(replay, listen),
-  loss: ({ text }) => loaded().loss(text, listen),
+  replay: (replay) => loaded().replay(replay),
+  loss: ({ text }) => loaded().loss(text),
   save: async () => (await loaded().save()) as Uint8Array<ArrayBuffer>,
   restore: async (bytes) => {
     loaded().load(bytes);

@@ -1,5 +1,5 @@
 // A spiking language model in a page: class Mar, which is all that a page needs.
-import type { EngineEvent } from "../engine/messages";
+import type { EngineEvent, Job, Jobs } from "../engine/messages";
 import { create } from "./completions";
 import { Emitter } from "./emitter";
 import { Runner } from "./runner";
@@ -36,7 +36,7 @@ export interface Completions {
 
 /**
  * A model with one conversation, in a worker of its own. Calls that compute are done one after the other. When the engine
- * breaks, the call fails with a sentence, and the engine is started again by itself (`trouble` tells of it).
+ * breaks or hangs, another takes its place, and a reply goes on where it was (`trouble` tells of it).
  */
 export class Mar {
   /** When the model can be used; fails with a sentence where it cannot be loaded. */
@@ -65,12 +65,18 @@ export class Mar {
   }
 
   private constructor(url: string, { backend = "auto", sha256, keep = true, signal, onProgress }: LoadOptions) {
-    this.#runner = new Runner({ url, sha256, keep }, backend, (sentence) => this.#events.emit("trouble", sentence));
+    this.#runner = new Runner({ url, sha256, keep }, backend, {
+      onReady: ({ shape, backend }) => {
+        this.#shape = shape;
+        this.#backend = backend;
+      },
+      onTrouble: (sentence) => this.#events.emit("trouble", sentence),
+    });
     this.chat = { completions: { create: (request: CompletionRequest) => create(this, request) } as Completions };
     this.state = {
-      save: () => this.#runner.run("save", null),
+      save: () => this.#run("save", null),
       load: async (bytes) => {
-        await this.#runner.run("restore", bytes);
+        await this.#run("restore", bytes);
         this.#spikes = undefined;
       },
     };
@@ -104,14 +110,11 @@ export class Mar {
     options: ChatOptions = {},
     listener: (text: string) => void = () => {},
   ): Promise<Reply> {
-    const event = (event: EngineEvent): void => {
-      if (event.type === "token" || event.type === "text") {
-        const text = event.type === "token" ? event.token.text : event.text;
-        if (text !== "") listener(text);
-      }
-      this.#hear(event);
-    };
-    const reply = await this.#runner.run("chat", { messages, options }, { event });
+    const reply = await this.#run("chat", { messages, options }, (event) => {
+      if (event.type !== "token" && event.type !== "text") return;
+      const text = event.type === "token" ? event.token.text : event.text;
+      if (text !== "") listener(text);
+    });
     this.#stats = reply.stats;
     this.#ledger = reply.ledger;
     this.#events.emit("stats", reply.stats);
@@ -161,17 +164,17 @@ export class Mar {
 
   /** Takes tokens of the conversation through the network once more, under the controls of now. A reply ends it. */
   replay(replay: Replay): Promise<Replayed> {
-    return this.#runner.run("replay", replay);
+    return this.#run("replay", replay);
   }
 
   /** How good the network is at a text, under the controls of now. The conversation stays. A reply ends it. */
   loss(text: string): Promise<Loss> {
-    return this.#runner.run("loss", { text });
+    return this.#run("loss", { text });
   }
 
   /** Forgets the conversation. */
   async reset(): Promise<void> {
-    await this.#runner.run("reset", null);
+    await this.#run("reset", null);
     this.#spikes = undefined;
   }
 
@@ -205,6 +208,19 @@ export class Mar {
     this.#runner.close();
   }
 
+  /** Has a job done, and tells of what happens meanwhile; first `also`. */
+  #run<J extends Job>(
+    job: J,
+    ask: Jobs[J]["ask"],
+    also: (event: EngineEvent) => void = () => {},
+  ): Promise<Jobs[J]["answer"]> {
+    const event = (event: EngineEvent): void => {
+      also(event);
+      this.#hear(event);
+    };
+    return this.#runner.run(job, ask, { event });
+  }
+
   async #load(signal: AbortSignal | undefined): Promise<Mar> {
     const dispose = (): void => this.dispose();
     signal?.addEventListener("abort", dispose);
@@ -212,9 +228,7 @@ export class Mar {
       signal?.throwIfAborted();
       const progress = (progress: Progress): void => this.#events.emit("progress", progress);
       const storing = (storing: Storing): void => this.#events.emit("storing", storing);
-      const { shape, backend } = await this.#runner.load({ progress, storing });
-      this.#shape = shape;
-      this.#backend = backend;
+      await this.#runner.load({ progress, storing });
       return this;
     } catch (error) {
       this.dispose();
@@ -227,7 +241,7 @@ export class Mar {
   #hear(event: EngineEvent): void {
     if (event.type === "moved") {
       this.#backend = event.backend;
-      this.#events.emit("trouble", `${event.why}; the reply goes on, on ${event.backend.name}`);
+      this.#events.emit("trouble", `${event.why}; the engine goes on, on ${event.backend.name}`);
     } else if (event.type === "prefill") {
       this.#events.emit("prefill", { done: event.done, total: event.total });
     } else if (event.type === "token") {

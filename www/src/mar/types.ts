@@ -318,7 +318,7 @@ export interface Events {
   membrane: Membrane;
   /** After a reply. */
   stats: Stats;
-  /** The engine broke and was started again, or the GPU was lost and another took over: a sentence for the person. */
+  /** The engine broke or hung and was started again, or the GPU was lost and another took over: a sentence for the person. */
   trouble: string;
 }
 
