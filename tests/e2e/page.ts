@@ -6,7 +6,7 @@ export interface Reply {
   text: string;
   tokens: number[];
   finish_reason: string;
-  stats: { backend: string; prompt_tokens: number; reused_tokens: number };
+  stats: { backend: string; prompt_tokens: number; reused_tokens: number; memory_bytes: number };
   ledger: { prompt: Ledger; reply: Ledger };
 }
 

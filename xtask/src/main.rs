@@ -9,6 +9,7 @@ mod run;
 mod serve;
 mod server;
 mod setup;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     Serve(serve::Serve),
     /// Run every test, and stop at the first that fails
     Test(test::Test),
+    /// Chat at random in a browser, with faults of every kind, and check that nothing is lost
+    Soak(soak::Soak),
     /// Measure speed, natively and in a browser; writes no file of the repository
     Bench(bench::Bench),
     /// Check formatting, lints, types and documentation
@@ -56,6 +59,7 @@ fn run(command: Command) -> Result<()> {
         Command::Build => build::page().map(|_| ()),
         Command::Serve(serve) => serve.run(),
         Command::Test(test) => test.run(),
+        Command::Soak(soak) => soak.run(),
         Command::Bench(bench) => bench.run(),
         Command::Lint => lint::all(),
     }

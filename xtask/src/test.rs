@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that can fail, quickest first.
 
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -65,16 +66,21 @@ impl Part {
 fn browser() -> Result<()> {
     setup::packages()?;
     step("vitest", || run(command(paths::node_bin("vitest")).args(["run", "--silent"]).current_dir(paths::www())))?;
+    step("Playwright", || playwright(|_| {}))
+}
+
+/// Runs Playwright on the page as it is shipped; `change` may add to its command line.
+pub fn playwright(change: impl FnOnce(&mut Command)) -> Result<()> {
+    setup::packages()?;
     let (dist, chromium) = (build::page()?, setup::chromium()?);
     let mar = mar()?;
-    step("Playwright", || {
-        let fixtures = paths::root().join("tests/golden/models");
-        let server = Server::start(&dist, &[("/golden", &fixtures)], 0)?;
-        let mut playwright = command(paths::node_bin("playwright"));
-        playwright.args(["test", "--config", "tests/e2e"]);
-        playwright.env("MAR_URL", format!("http://{}", server.address)).env("MAR", &mar).env("CHROMIUM", &chromium);
-        run(&mut playwright)
-    })
+    let fixtures = paths::root().join("tests/golden/models");
+    let server = Server::start(&dist, &[("/golden", &fixtures)], 0)?;
+    let mut playwright = command(paths::node_bin("playwright"));
+    playwright.args(["test", "--config", "tests/e2e"]);
+    playwright.env("MAR_URL", format!("http://{}", server.address)).env("MAR", &mar).env("CHROMIUM", &chromium);
+    change(&mut playwright);
+    run(&mut playwright)
 }
 
 /// The `mar` command, which the browser is compared with.

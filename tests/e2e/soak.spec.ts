@@ -1,0 +1,13 @@
+// A long chat with random actions and faults, the same for the same seed. `cargo xtask soak` makes it as long as one wants.
+import { test } from "@playwright/test";
+import { Soak } from "./soak/soak";
+
+const TURNS = Number(process.env.MAR_SOAK_TURNS ?? 5);
+const SEED = Number(process.env.MAR_SOAK_SEED ?? 4);
+
+test(`${TURNS} turns with random actions, seed ${SEED}`, async ({ page, browser }) => {
+  test.setTimeout(120_000 + TURNS * 60_000);
+  const soak = await Soak.begin(page, browser, SEED);
+  for (let turn = 1; turn <= TURNS; turn++) await soak.turn(turn);
+  await soak.end();
+});
