@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::clip;
+
 /// One of the four places of a layer where neurons fire into a projection, in the order of `models/FORMAT.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -364,7 +366,7 @@ fn limit(
     if holds {
         return Ok(());
     }
-    Err(ConfigError::Limit { key, found: found.to_string(), expected: expected.into() })
+    Err(ConfigError::Limit { key, found: clip(&found.to_string()), expected: expected.into() })
 }
 
 fn exact(key: &'static str, found: &str, expected: &str) -> Result<(), ConfigError> {

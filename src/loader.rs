@@ -13,6 +13,9 @@ const CHAT_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "gener
 /// The largest of the small files, in bytes.
 const MAX_FILE: usize = 64 << 20;
 
+/// The largest `config.json`, in bytes.
+const MAX_CONFIG: usize = 1 << 20;
+
 /// Why a model was refused while its files came.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -33,12 +36,14 @@ pub enum LoadError {
     #[error("{0:?} is not a file that a model is loaded from")]
     UnknownFile(String),
     /// A small file that is not small.
-    #[error("{file}: {found} bytes, expected at most {MAX_FILE}")]
+    #[error("{file}: {found} bytes, expected at most {most}")]
     TooLarge {
         /// Its name.
         file: String,
         /// Its size.
         found: usize,
+        /// The largest that is read.
+        most: usize,
     },
 }
 
@@ -59,6 +64,8 @@ pub struct Loader {
     manifest: Option<Manifest>,
     config: Option<Config>,
     files: HashMap<String, Vec<u8>>,
+    /// How it chats, from when the weights begin.
+    chat: Option<ChatFormat>,
     stream: Option<ModelStream>,
 }
 
@@ -70,8 +77,9 @@ impl Loader {
 
     /// Takes a small file whole.
     pub fn file(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), LoadError> {
-        if bytes.len() > MAX_FILE {
-            return Err(LoadError::TooLarge { file: name.into(), found: bytes.len() });
+        let most = if name == "config.json" { MAX_CONFIG } else { MAX_FILE };
+        if bytes.len() > most {
+            return Err(LoadError::TooLarge { file: name.into(), found: bytes.len(), most });
         }
         if name == "manifest.json" {
             return self.take_manifest(&bytes);
@@ -106,6 +114,8 @@ impl Loader {
                     None if name != WEIGHTS => return Err(LoadError::Order("manifest.json")),
                     None => vec![WeightsFile::Unlisted { name: name.into(), bytes: file_bytes }],
                 };
+                // What is wrong is said before the large files come.
+                self.chat = chat_format(&self.files, config.vocab_size)?;
                 empty.insert(ModelStream::new(config, files))
             }
         };
@@ -130,16 +140,24 @@ impl Loader {
     /// The model, after the last byte.
     pub fn finish(mut self) -> Result<Loaded, LoadError> {
         let model = self.stream.take().ok_or(LoadError::Order("model.safetensors"))?.finish()?;
-        if self.files.is_empty() {
-            return Ok(Loaded { model, chat: None });
-        }
-        let file = |name| self.files.get(name).map(Vec::as_slice).ok_or(LoadError::Order(name));
-        let files = ChatFiles {
-            tokenizer: file("tokenizer.json")?,
-            tokenizer_config: file("tokenizer_config.json")?,
-            generation_config: file("generation_config.json")?,
+        let chat = match self.chat {
+            Some(chat) => Some(chat),
+            None => chat_format(&self.files, model.config.vocab_size)?,
         };
-        let chat = ChatFormat::parse(files, model.config.vocab_size)?;
-        Ok(Loaded { model, chat: Some(chat) })
+        Ok(Loaded { model, chat })
     }
+}
+
+/// How a model chats, from its files; `None` where none of them is there.
+fn chat_format(files: &HashMap<String, Vec<u8>>, vocab_size: usize) -> Result<Option<ChatFormat>, LoadError> {
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let file = |name| files.get(name).map(Vec::as_slice).ok_or(LoadError::Order(name));
+    let files = ChatFiles {
+        tokenizer: file("tokenizer.json")?,
+        tokenizer_config: file("tokenizer_config.json")?,
+        generation_config: file("generation_config.json")?,
+    };
+    Ok(Some(ChatFormat::parse(files, vocab_size)?))
 }

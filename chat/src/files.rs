@@ -3,10 +3,7 @@
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
-use super::{Message, Role, TextStream, template};
-
-/// The largest `tokenizer.json` that is read, in bytes: a vocabulary of 262,144 takes about a third.
-const MAX_TOKENIZER: usize = 64 << 20;
+use super::{Message, Role, TextStream, outline, template};
 
 /// The largest of the two small files, in bytes.
 const MAX_CONFIG: usize = 1 << 20;
@@ -80,7 +77,7 @@ impl ChatFormat {
     pub fn parse(files: ChatFiles, vocab_size: usize) -> Result<Self, ChatError> {
         const CONFIG: &str = "tokenizer_config.json";
         const GENERATION: &str = "generation_config.json";
-        limit("tokenizer.json", files.tokenizer, MAX_TOKENIZER)?;
+        outline::check(files.tokenizer, vocab_size).map_err(|problem| bad("tokenizer.json", problem))?;
         limit(CONFIG, files.tokenizer_config, MAX_CONFIG)?;
         limit(GENERATION, files.generation_config, MAX_CONFIG)?;
         let tokenizer = Tokenizer::from_bytes(files.tokenizer)
@@ -111,7 +108,7 @@ impl ChatFormat {
             .map(|token| token.content)
             .collect();
         special.sort();
-        let template = template::Template::parse(config.chat_template)?;
+        let template = template::Template::parse(&config.chat_template)?;
         Ok(Self { tokenizer, template, special, generation })
     }
 

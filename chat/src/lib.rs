@@ -3,6 +3,7 @@
 //! A crate of its own, which `mar` shows as `mar::chat`: in the web build it is compiled for size, unlike the kernels.
 
 mod files;
+mod outline;
 mod stop;
 mod stream;
 mod template;
@@ -10,6 +11,7 @@ mod template;
 pub use files::{ChatError, ChatFiles, ChatFormat, Generation};
 pub use stop::StopStrings;
 pub use stream::TextStream;
+pub use template::{Piece, Template};
 
 use serde::{Deserialize, Serialize};
 

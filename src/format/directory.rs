@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::FormatError;
 use super::incoming::{self, WeightsFile};
-use super::manifest::{CHUNK_BYTES, FileEntry, Manifest};
+use super::manifest::{CHUNK_BYTES, FileEntry, MAX_BYTES, Manifest};
 use super::pieces::{self, WEIGHTS, is_weights};
 use super::stream::ModelStream;
 use crate::config::Config;
@@ -30,13 +30,7 @@ impl ModelFile {
     /// Reads `name` in `directory`; files over `limit` bytes are refused before they are read.
     pub fn read(directory: &Path, name: &str, limit: u64) -> Result<Self, FormatError> {
         let path = directory.join(name);
-        let (file, size) = open_file(&path)?;
-        if size > limit {
-            let message = format!("{size} bytes, expected at most {limit}");
-            return Err(io(&path, std::io::Error::new(std::io::ErrorKind::FileTooLarge, message)));
-        }
-        let mut bytes = Vec::new();
-        file.take(limit).read_to_end(&mut bytes).map_err(|e| io(&path, e))?;
+        let bytes = read(&path, limit)?;
         if let Some(manifest) = manifest(directory)?.filter(|_| name != MANIFEST) {
             manifest.file(name).ok_or_else(|| FormatError::NotListed(name.into()))?.verify(&bytes)?;
         }
@@ -125,18 +119,33 @@ fn weights(directory: &Path) -> Result<Vec<WeightsFile>, FormatError> {
 }
 
 fn manifest(directory: &Path) -> Result<Option<Manifest>, FormatError> {
-    let path = directory.join(MANIFEST);
-    match fs::read(&path) {
+    match read(&directory.join(MANIFEST), MAX_BYTES as u64) {
         Ok(json) => Manifest::parse(&json).map(Some),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(io(&path, e)),
+        Err(FormatError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
 }
 
+/// A file's bytes; one over `limit` is refused before it is read.
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FormatError> {
+    let (file, size) = open_file(path)?;
+    if size > limit {
+        let message = format!("{size} bytes, expected at most {limit}");
+        return Err(io(path, std::io::Error::new(std::io::ErrorKind::FileTooLarge, message)));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(|e| io(path, e))?;
+    Ok(bytes)
+}
+
+/// A file and its size. A pipe or a device, which would keep its reader waiting or never end, is none.
 fn open_file(path: &Path) -> Result<(File, u64), FormatError> {
+    let about = fs::metadata(path).map_err(|e| io(path, e))?;
+    if !about.is_file() {
+        return Err(io(path, std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a plain file")));
+    }
     let file = File::open(path).map_err(|e| io(path, e))?;
-    let size = file.metadata().map_err(|e| io(path, e))?.len();
-    Ok((file, size))
+    Ok((file, about.len()))
 }
 
 fn io(path: &Path, source: std::io::Error) -> FormatError {

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use crate::config::ConfigError;
 
+/// Characters of others that an error repeats.
+const CLIPPED: usize = 200;
+
 /// Why a model was refused. Nothing of it is loaded then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -117,4 +120,13 @@ pub enum FormatError {
         /// Bytes by the manifest.
         expected: u64,
     },
+}
+
+/// The beginning of a text of somebody else's: a sentence stays one, however long a name in a file is.
+pub(crate) fn clip(text: &str) -> String {
+    let mut clipped: String = text.chars().take(CLIPPED).collect();
+    if clipped.len() < text.len() {
+        clipped.push('…');
+    }
+    clipped
 }

@@ -1,16 +1,21 @@
 //! `manifest.json`: the size and sha-256 of every file, and of each of its 1 MiB chunks.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::error::FormatError;
+use super::error::{FormatError, clip};
 use super::pieces;
 
 /// The size of every chunk but a file's last.
 pub const CHUNK_BYTES: u64 = 1 << 20;
 
 /// The largest manifest that is read, in bytes: hashes of about 70 GB of model.
-const MAX_BYTES: usize = 8 << 20;
+pub(super) const MAX_BYTES: usize = 8 << 20;
+
+/// The most files that a manifest lists: a hundred pieces of weights, and room for others.
+const MAX_FILES: usize = 1_000;
 
 /// `manifest.json`, checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +48,8 @@ impl Manifest {
         if json.len() > MAX_BYTES {
             return Err(FormatError::Manifest(format!("has {} bytes, expected at most {MAX_BYTES}", json.len())));
         }
-        let manifest: Self =
-            serde_json::from_slice(json).map_err(|e| FormatError::Manifest(format!("is not a MAR manifest: {e}")))?;
+        let manifest: Self = serde_json::from_slice(json)
+            .map_err(|e| FormatError::Manifest(format!("is not a MAR manifest: {}", clip(&e.to_string()))))?;
         manifest.check().map_err(FormatError::Manifest)?;
         Ok(manifest)
     }
@@ -83,16 +88,21 @@ impl Manifest {
         let head = (self.format.as_str(), self.format_version, self.chunk_bytes);
         if head != ("mar-manifest", 1, CHUNK_BYTES) {
             return Err(format!(
-                "format, version and chunk size are {head:?}, expected \"mar-manifest\", 1, {CHUNK_BYTES}"
+                "format, version and chunk size are {}, expected \"mar-manifest\", 1, {CHUNK_BYTES}",
+                clip(&format!("{head:?}"))
             ));
         }
-        for (index, file) in self.files.iter().enumerate() {
+        if self.files.len() > MAX_FILES {
+            return Err(format!("lists {} files, expected at most {MAX_FILES}", self.files.len()));
+        }
+        let mut names = HashSet::new();
+        for file in &self.files {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             let name = &file.path;
             if name.is_empty() || name.len() > 255 || name.starts_with('.') || !name.chars().all(plain) {
-                return Err(format!("file {name:?} is not a plain file name"));
+                return Err(format!("file {:?} is not a plain file name", clip(name)));
             }
-            if self.files[..index].iter().any(|other| other.path == *name) {
+            if !names.insert(name) {
                 return Err(format!("file {name} is listed twice"));
             }
             let chunks = file.bytes.div_ceil(CHUNK_BYTES);
@@ -102,7 +112,10 @@ impl Manifest {
             let digest =
                 |hash: &String| hash.len() == 64 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
             if let Some(hash) = file.chunks.iter().chain([&file.sha256]).find(|hash| !digest(hash)) {
-                return Err(format!("file {name} has the hash {hash:?}, expected 64 lower-case hexadecimal digits"));
+                return Err(format!(
+                    "file {name} has the hash {:?}, expected 64 lower-case hexadecimal digits",
+                    clip(hash)
+                ));
             }
         }
         let weights = self.weights();

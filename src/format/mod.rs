@@ -17,6 +17,7 @@ mod writer;
 
 pub use directory::{ModelFile, open, verify_whole, weights_files};
 pub use error::FormatError;
+pub(crate) use error::clip;
 pub use incoming::{WeightsFile, identity};
 pub use layout::{Dtype, TensorSpec, tensors};
 pub use manifest::{CHUNK_BYTES, FileEntry, Manifest, sha256_hex};

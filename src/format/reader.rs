@@ -8,6 +8,9 @@ use super::layout::{Dtype, Rule, TensorSpec, tensors};
 use super::packed::{self, Flaw};
 use crate::config::Config;
 
+/// Bytes of a tensor that are reserved before any of them is there.
+const TRUSTED_BYTES: usize = 64 << 20;
+
 /// A whole tensor whose values keep the format's rules.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tensor {
@@ -62,15 +65,21 @@ impl WeightsReader {
         let Stage::Data { left, bytes } = &mut self.stage else { return Ok(()) };
         while let Some(spec) = left.front() {
             let size = spec.bytes() as usize;
-            if bytes.is_empty() {
+            let filled = bytes.len();
+            if filled == bytes.capacity() {
+                // A large one gets its memory as its bytes come: they may not come.
+                let more = (size - filled).min(filled.max(TRUSTED_BYTES));
                 let memory = |_| FormatError::OutOfMemory { tensor: spec.name.clone(), bytes: size };
-                bytes.try_reserve_exact(size).map_err(memory)?;
+                bytes.try_reserve_exact(more).map_err(memory)?;
             }
-            let (now, later) = input.split_at(input.len().min(size - bytes.len()));
+            let (now, later) = input.split_at(input.len().min(size - filled).min(bytes.capacity() - filled));
             bytes.extend_from_slice(now);
             input = later;
             if bytes.len() < size {
-                break;
+                if input.is_empty() {
+                    break;
+                }
+                continue;
             }
             sink(spec, check(spec, std::mem::take(bytes))?);
             left.pop_front();

@@ -102,9 +102,8 @@ impl State {
         if bytes[12..44] != *model_sha256 {
             return Err(StateError::OtherModel);
         }
-        let mut state = Self::zero(config);
         let (body, hash) = bytes.split_at(bytes.len() - HASH);
-        let logits = match body.len().checked_sub(HEADER + state.bytes()) {
+        let logits = match body.len().checked_sub(HEADER + Self::bytes_of(config)) {
             Some(0) => 0,
             Some(bytes) if bytes == 4 * config.vocab_size => config.vocab_size,
             _ => return Err(StateError::Damaged),
@@ -112,8 +111,12 @@ impl State {
         if Sha256::digest(body)[..] != *hash {
             return Err(StateError::Damaged);
         }
-        state.position = u64::from_le_bytes(std::array::from_fn(|i| bytes[44 + i]));
         let mut numbers = body[HEADER..].as_chunks().0.iter().map(|&b| f32::from_le_bytes(b));
+        if !numbers.clone().all(f32::is_finite) {
+            return Err(StateError::Damaged);
+        }
+        let mut state = Self::zero(config);
+        state.position = u64::from_le_bytes(std::array::from_fn(|i| bytes[44 + i]));
         let mut logits = vec![0.0; logits];
         for part in state.parts_mut().into_iter().chain([&mut logits]) {
             part.iter_mut().zip(&mut numbers).for_each(|(x, y)| *x = y);

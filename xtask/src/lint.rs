@@ -1,13 +1,14 @@
-//! `cargo xtask lint`: formatting, lints, types, documentation.
+//! `cargo xtask lint`: formatting, lints, types, documentation, dependencies.
 
 use anyhow::Result;
 
 use crate::run::{cargo, command, run, step};
-use crate::{build, paths, setup};
+use crate::{build, paths, setup, supply};
 
 /// All of them.
 pub fn all() -> Result<()> {
     rust()?;
+    supply::check()?;
     python()?;
     front()
 }

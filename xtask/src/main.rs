@@ -10,6 +10,7 @@ mod serve;
 mod server;
 mod setup;
 mod soak;
+mod supply;
 mod test;
 
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ enum Command {
     Soak(soak::Soak),
     /// Measure speed, natively and in a browser; writes no file of the repository
     Bench(bench::Bench),
-    /// Check formatting, lints, types and documentation
+    /// Check formatting, lints, types, documentation, and where dependencies come from
     Lint,
 }
 
