@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Plugin } from "vite";
 
 const TSC = "node_modules/typescript/bin/tsc";
-const EXAMPLES = ["examples/minimal.html"];
+const EXAMPLES = ["examples/minimal.html", "examples/minimal.js"];
 
 export function marPackage(): Plugin {
   return {

@@ -19,9 +19,9 @@ export const FOLLOW_UP: Message = { role: "user", content: "And what do you like
 /** Loads mar.js and a model into an empty page, as `window.mar`. */
 export async function openMar(page: Page, backend: Backend): Promise<void> {
   await page.goto("/bench.html");
-  await page.addScriptTag({ type: "module", content: `import { Mar } from "/mar.js"; window.Mar = Mar;` });
-  await page.waitForFunction(() => "Mar" in window);
   await page.evaluate(async (backend) => {
+    const script = "/mar.js";
+    window.Mar = (await import(script)).Mar;
     window.mar = await window.Mar.load("models/mar-smalltalk/", { backend });
   }, backend);
 }

@@ -196,9 +196,9 @@ test("a model is what its pin says, or nothing", async ({ page }) => {
   // The package does as it is told.
   server.instead.clear();
   await page.goto(`${server.url}bench.html`);
-  await page.addScriptTag({ type: "module", content: `import { Mar } from "./mar.js"; window.Mar = Mar;` });
-  await page.waitForFunction(() => "Mar" in window);
   const [right, wrong] = await page.evaluate(async () => {
+    const script = new URL("mar.js", location.href).href;
+    window.Mar = (await import(script)).Mar;
     const [{ sha256 }] = await (await fetch("models/index.json")).json();
     const load = (sha256: string): Promise<string> =>
       window.Mar.load("models/mar-smalltalk/", { sha256 }).then((mar) => mar.shape.name, String);

@@ -1,6 +1,9 @@
+/// <reference types="vite/client" />
 // The page's side of the worker.
 import type { Dial, EngineEvent, FromEngine, Job, Jobs, Progress, Storing, ToEngine } from "./messages";
+import { trustedScript } from "./trusted";
 import { UNKNOWN, Watchdog } from "./watchdog";
+import workerUrl from "./worker?worker&url";
 
 /** Told of what happens while a job is done. */
 export interface Listeners {
@@ -17,7 +20,7 @@ interface Waiting {
 
 /** An engine in a worker of its own. One job at a time; a job that fails leaves it usable, unless it is `broken` then. */
 export class EngineClient {
-  readonly #worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  readonly #worker = new Worker(trustedScript(workerUrl), { type: "module" });
   readonly #dials = new Map<number, Waiting>();
   #job: (Waiting & Listeners) | undefined;
   #turns = 0;

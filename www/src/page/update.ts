@@ -1,12 +1,13 @@
 // Keeps the page for visits without a network, and says when there is a new version of it.
 import { Workbox } from "workbox-window";
+import { trustedScript } from "../engine/trusted";
 import { element } from "./element";
 
 /** Has the service worker installed, where the browser has such things. */
 export function keepPage(): void {
   // Vite's own server has no service worker.
   if (!("serviceWorker" in navigator) || import.meta.env.DEV) return;
-  const workbox = new Workbox("sw.js");
+  const workbox = new Workbox(trustedScript(new URL("sw.js", document.baseURI).href));
   const bar = element("update", HTMLDivElement);
   let asked = false;
   let active = false;
