@@ -109,9 +109,10 @@ test("a GPU that is lost again before it has done anything is one too many", asy
   expect(backend.why).toMatch(why);
 });
 
-/** What an engine that nothing happens to replies, greedy. */
-function onCpu(page: Page, messages: Message[], maxTokens: number): Promise<Reply> {
-  return page.evaluate(
+/** What an engine that nothing happens to replies, greedy; its worker is gone then. */
+async function onCpu(page: Page, messages: Message[], maxTokens: number): Promise<Reply> {
+  const workers = page.workers().length;
+  const reply = await page.evaluate(
     async ([messages, max_tokens]) => {
       const { Mar } = (await import("/mar.js" as string)) as typeof import("../../www/src/mar");
       const mar = await Mar.load("models/mar-smalltalk/", { backend: "cpu" });
@@ -123,4 +124,7 @@ function onCpu(page: Page, messages: Message[], maxTokens: number): Promise<Repl
     },
     [messages, maxTokens] as const,
   );
+  // The browser says later that it ended one; setInWorker would take it for the newest until then.
+  await expect.poll(() => page.workers().length).toBe(workers);
+  return reply;
 }
