@@ -1,6 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { expect, type Locator, type Page, test } from "@playwright/test";
+import type { Joules } from "../../www/src/mar/types";
 import { action, babble, greedy, grown, hold, kept, kill, lettersOf, open, ready, replyTo, rows, say } from "./page";
+
+/** What an exported file says of a token's energy. */
+type Costs = Record<"joules_arithmetic_estimate" | "joules_with_data_estimate", Joules>;
 
 test("a conversation outlives a reload, and goes on without being read again", async ({ page }) => {
   const wrong = await open(page);
@@ -52,7 +56,17 @@ test("a conversation travels as a file, with its state", async ({ page, context 
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByText("Export this chat").click()]);
   expect(download.suggestedFilename()).toBe("mar-i-have-a-cat-named-luna.json");
   const text = await readFile(await download.path(), "utf8");
-  expect(JSON.parse(text)).toMatchObject({ format: "mar-conversation", version: 2 });
+  const exported = JSON.parse(text);
+  expect(exported).toMatchObject({ format: "mar-conversation", version: 3 });
+  // With what each token took, at all prices.
+  const ledger = await page.evaluate(() => window.mar.ledger()?.energy);
+  const [{ tokens: costs }] = exported.energies;
+  for (const prices of ["arithmetic", "with_data"] as const) {
+    for (const network of ["spiking", "dense", "transformer"] as const) {
+      const joules = costs.reduce((sum: number, cost: Costs) => sum + cost[`joules_${prices}_estimate`][network], 0);
+      expect(joules / (ledger?.[prices][network] ?? 0)).toBeCloseTo(1, 6);
+    }
+  }
 
   // Another browser.
   const elsewhere = await (await context.browser()?.newContext())?.newPage();
@@ -64,13 +78,16 @@ test("a conversation travels as a file, with its state", async ({ page, context 
   const file = { name: "chat.json", mimeType: "application/json", buffer: Buffer.from(text) };
   await elsewhere.locator("#import-file").setInputFiles(file);
   await expect(elsewhere.getByTestId("message-assistant")).toHaveText(first.text);
+  // The list lies over it.
+  await elsewhere.getByTestId("message-assistant").locator(".token").nth(1).dispatchEvent("click");
+  await expect(elsewhere.getByTestId("energy-total")).toContainText("J");
   const second = await replyTo(elsewhere, () => say(elsewhere, "What is my cat's name?"));
   expect(second.stats.reused_tokens).toBeGreaterThanOrEqual(first.stats.prompt_tokens);
 
   for (const [damaged, sentence] of [
     ["{", "is not JSON"],
     ['{"format":"other"}', "is not a conversation"],
-    [text.replace('"version": 2', '"version": 3'), "is of version 3"],
+    [text.replace('"version": 3', '"version": 4'), "is of version 4"],
     [text.replace("Luna", "Lune"), "was damaged or changed since it was exported"],
     [text.slice(0, -100), "was cut off"],
   ] as const) {

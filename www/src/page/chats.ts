@@ -1,8 +1,10 @@
 // The list of conversations, and their way to and from files.
+import type { TokenCost } from "../pictures";
 import { make } from "../pictures/common/dom";
 import type { Head } from "./conversation";
 import { element } from "./element";
 import { fileName, offer } from "./files";
+import { packCosts, unpackCosts } from "./keep/costs";
 import type { Store } from "./keep/store";
 import { say, sentence } from "./status";
 import type { Talk } from "./talk";
@@ -110,7 +112,12 @@ export class Chats {
   async #exportChat(): Promise<void> {
     const { chat } = this.#talk;
     const kept = chat.leaf === null ? undefined : await this.#store.state(chat.id, chat.leaf);
-    offer(fileName(chat.title), pack({ conversation: chat, state: kept?.bytes }));
+    const costs = new Map<string, TokenCost[]>();
+    for (const { id, role } of chat.turns) {
+      const took = role === "assistant" ? await this.#store.costs(chat.id, id) : undefined;
+      if (took) costs.set(id, unpackCosts(took.bytes));
+    }
+    offer(fileName(chat.title), pack({ conversation: chat, state: kept?.bytes, costs }));
   }
 
   async #importChat(): Promise<void> {
@@ -118,11 +125,14 @@ export class Chats {
     this.#file.value = "";
     if (!file) return;
     try {
-      const { conversation, state } = unpack(await file.text());
+      const { conversation, state, costs } = unpack(await file.text());
       const { id, leaf, model } = conversation;
       await this.#store.put(conversation);
       if (state && leaf !== null) {
         await this.#store.putState({ id, leaf, model, bytes: state, updated: Date.now() });
+      }
+      for (const [turn, took] of costs) {
+        await this.#store.putCosts({ id, turn, bytes: packCosts(took), updated: Date.now() });
       }
       const { busy } = this.#talk;
       await this.#talk.open(conversation);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { canonical } from "./canonical";
+import { canonical, hashOf } from "./canonical";
 import { addTurn, emptyConversation } from "./conversation";
+import { costOf } from "./keep/costs.fake";
 import { pack, unpack } from "./transfer";
 
 function chat() {
@@ -13,16 +14,18 @@ function chat() {
 }
 
 test("a file holds all of a conversation and its state, and gets an id of its own", () => {
-  const { conversation } = chat();
+  const { conversation, answer } = chat();
   const state = Uint8Array.from({ length: 20_000 }, (_, index) => index % 251);
-  const back = unpack(pack({ conversation, state }));
+  const costs = new Map([[answer.id, [costOf(9, "Hi"), costOf(10, ".")]]]);
+  const back = unpack(pack({ conversation, state, costs }));
   expect(back.state).toEqual(state);
+  expect(back.costs).toEqual(costs);
   expect(back.conversation).toEqual({ ...conversation, id: back.conversation.id });
   expect(back.conversation.id).not.toBe(conversation.id);
 });
 
 test("whatever is changed in a file, it is refused; spaces and the order of keys are nothing", () => {
-  const text = pack({ conversation: chat().conversation, state: Uint8Array.of(1) });
+  const text = pack({ conversation: chat().conversation, state: Uint8Array.of(1), costs: new Map() });
   for (const [from, to] of [
     ["Hi.", "Ho."],
     ['"AQ=="', '"AA=="'],
@@ -39,13 +42,13 @@ test("whatever is changed in a file, it is refused; spaces and the order of keys
 });
 
 test("foreign, newer and senseless files are refused with the reason", () => {
-  const file = JSON.parse(pack({ conversation: chat().conversation, state: undefined }));
+  const file = JSON.parse(pack({ conversation: chat().conversation, state: undefined, costs: new Map() }));
   for (const [other, reason] of [
     ["", "not JSON"],
-    [pack({ conversation: chat().conversation, state: undefined }).slice(0, 200), "cut off"],
+    [pack({ conversation: chat().conversation, state: undefined, costs: new Map() }).slice(0, 200), "cut off"],
     ["[1]", "not a conversation"],
     [JSON.stringify({ ...file, format: "other" }), "not a conversation"],
-    [JSON.stringify({ ...file, version: 3 }), "is of version 3, and this page reads up to 2"],
+    [JSON.stringify({ ...file, version: 4 }), "is of version 4, and this page reads up to 3"],
     [JSON.stringify({ ...file, version: "two" }), "version is two"],
   ] as const) {
     expect(() => unpack(other)).toThrow(reason);
@@ -64,11 +67,37 @@ test("a tree that is none is refused, however it was made", () => {
     [loop, "follows itself"],
     [twins, "the same id"],
   ] as const) {
-    expect(() => unpack(pack({ conversation, state: undefined }))).toThrow(reason);
+    expect(() => unpack(pack({ conversation, state: undefined, costs: new Map() }))).toThrow(reason);
   }
 });
 
-test("a file of version 1, which had no hash, is read", () => {
-  const { sha256: _, ...file } = JSON.parse(pack({ conversation: chat().conversation, state: undefined }));
+test("files of versions 1, which had no hash, and 2, which had no energies, are read", () => {
+  const {
+    sha256: _,
+    energies: __,
+    ...file
+  } = JSON.parse(pack({ conversation: chat().conversation, state: undefined, costs: new Map() }));
   expect(unpack(JSON.stringify({ ...file, version: 1 })).conversation.turns).toHaveLength(2);
+  const { conversation, state } = file;
+  const second = { ...file, version: 2, sha256: hashOf({ conversation, state }) };
+  expect(unpack(JSON.stringify(second)).conversation.turns).toHaveLength(2);
+  expect(() => unpack(JSON.stringify({ ...second, state: "AA==" }))).toThrow("damaged or changed");
+});
+
+test("energies that are none are refused", () => {
+  const { conversation, answer } = chat();
+  const text = pack({ conversation, state: undefined, costs: new Map([[answer.id, [costOf(9, "Hi.")]]]) });
+  const file = JSON.parse(text);
+  const [row] = file.energies[0].tokens;
+  for (const [changed, reason] of [
+    [{ milliseconds: "0" }, "a token's numbers"],
+    [{ counts: [1] }, "a token's numbers"],
+    [{ active: [-1, 5] }, "a token's numbers"],
+    [{ joules_arithmetic_estimate: { spiking: 1 } }, "a token's numbers"],
+  ] as const) {
+    const energies = [{ ...file.energies[0], tokens: [{ ...row, ...changed }] }];
+    const content = { conversation: file.conversation, state: null, energies };
+    const other = { ...file, ...content, sha256: hashOf(content) };
+    expect(() => unpack(JSON.stringify(other))).toThrow(reason);
+  }
 });

@@ -1,11 +1,13 @@
 // A conversation as a file.
+import type { TokenCost } from "../pictures/cost";
 import { hashOf } from "./canonical";
 import { type Conversation, newId, type Turn } from "./conversation";
+import { readCosts, writeCosts } from "./keep/costs-json";
 
 const FORMAT = "mar-conversation";
 
-/** Version 1 had no hash. */
-const VERSION = 2;
+/** Version 1 had no hash, version 2 no energies. */
+const VERSION = 3;
 
 /** The largest file that is read, in characters: a state of a large model takes a few million. */
 const LONGEST = 256 << 20;
@@ -15,11 +17,14 @@ export interface Parcel {
   conversation: Conversation;
   /** The engine's state after the shown path. */
   state: Uint8Array | undefined;
+  /** What the tokens of its answers took, by the answer's id, where it is known. */
+  costs: Map<string, readonly TokenCost[]>;
 }
 
 /** The text of a file. */
-export function pack({ conversation, state }: Parcel): string {
-  const content = { conversation, state: state ? base64(state) : null };
+export function pack({ conversation, state, costs }: Parcel): string {
+  const energies = [...costs].map(([answer, costs]) => writeCosts(answer, costs));
+  const content = { conversation, state: state ? base64(state) : null, energies };
   const file = { format: FORMAT, version: VERSION, sha256: hashOf(content), ...content };
   return `${JSON.stringify(file, null, 1)}\n`;
 }
@@ -52,10 +57,15 @@ export function unpack(text: string): Parcel {
     turns: checked,
     leaf: checked.some(({ id }) => id === leaf) ? (leaf as string) : (checked.at(-1)?.id ?? null),
   };
-  return { conversation, state: typeof file.state === "string" ? bytesOf(file.state) : undefined };
+  const energies = Array.isArray(file.energies) ? file.energies.map(readCosts) : [];
+  return {
+    conversation,
+    state: typeof file.state === "string" ? bytesOf(file.state) : undefined,
+    costs: new Map(energies.map(({ answer, costs }) => [answer, costs])),
+  };
 }
 
-function checkVersion({ version, sha256, conversation, state }: Record<string, unknown>): void {
+function checkVersion({ version, sha256, conversation, state, energies }: Record<string, unknown>): void {
   if (version === 1) return;
   if (typeof version !== "number" || version < 1) {
     throw new Error(`this conversation's version is ${String(version)}, which is none`);
@@ -65,7 +75,8 @@ function checkVersion({ version, sha256, conversation, state }: Record<string, u
       `this conversation is of version ${version}, and this page reads up to ${VERSION}; load the page again to get a newer one`,
     );
   }
-  if (sha256 !== hashOf({ conversation, state })) {
+  const content = version === 2 ? { conversation, state } : { conversation, state, energies };
+  if (sha256 !== hashOf(content)) {
     throw new Error("this file was damaged or changed since it was exported: its sha-256 is another one");
   }
 }

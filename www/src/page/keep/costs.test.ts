@@ -1,26 +1,7 @@
 import { expect, test } from "vitest";
-import type { TokenCost } from "../../pictures/cost";
 import { packCosts, unpackCosts } from "./costs";
-
-function cost(position: number, text: string): TokenCost {
-  const joules = (scale: number) => ({ spiking: scale * position, dense: scale * 2.5, transformer: scale / 3 });
-  return {
-    position,
-    text,
-    milliseconds: 0.1 + position,
-    neurons: Uint32Array.of(256, 512),
-    spikes_positive: Uint32Array.of(position, 2),
-    spikes_negative: Uint32Array.of(3, 4),
-    active: Uint32Array.of(4_000_000_000, 5),
-    energy: {
-      arithmetic: joules(1e-9),
-      with_data: joules(3e-9),
-      terms: [{ label: "spikes × fan-out", class: "ac", count: 1e12 + position, picojoules_each: 0.9 }],
-      dense_terms: [{ label: "products", class: "mac", count: 7, picojoules_each: 4.6 }],
-      transformer_terms: [],
-    },
-  };
-}
+import { costOf as cost } from "./costs.fake";
+import { readCosts, writeCosts } from "./costs-json";
 
 test("what comes back is what was packed", () => {
   const costs = [cost(9, "Hé"), cost(10, ""), cost(11, "“\n")];
@@ -32,4 +13,8 @@ test("a term that only some tokens have stays with those", () => {
   const [plain, more] = [cost(1, "a"), cost(2, "b")];
   more.energy.terms.push({ label: "window", class: "mul", count: 8, picojoules_each: 3.7 });
   expect(unpackCosts(packCosts([plain, more]))).toEqual([plain, more]);
+  expect(readCosts(JSON.parse(JSON.stringify(writeCosts("a", [plain, more]))))).toEqual({
+    answer: "a",
+    costs: [plain, more],
+  });
 });
