@@ -1,6 +1,6 @@
-// Speed and agreement without a page around them: bench/run.mjs calls `marBench` and `rasterBench`, and prints what they
+// Speed and agreement without a page around them: bench/run.mjs calls `marBench` and `RasterBench`, and prints what they
 // return; `marChoices` is what tests/engine/choices.rs has for the native backends.
-import { benchRaster } from "./bench-raster";
+import { RasterBench } from "./bench-raster";
 import { EngineClient } from "./engine/client";
 import type { Backend, Measurement } from "./engine/messages";
 
@@ -35,4 +35,4 @@ async function marChoices(url: string, backend: Backend, tokens: number[]): Prom
   return [...choices];
 }
 
-Object.assign(window, { marBench, marChoices, rasterBench: benchRaster });
+Object.assign(window, { marBench, marChoices, RasterBench });
