@@ -358,7 +358,7 @@ def _run_golden(args) -> None:
     from mar_training.golden import write_golden
 
     for name, size in write_golden(args.models, args.out).items():
-        print(f"{args.out / name}.safetensors: {size:,} bytes")
+        print(f"{args.out / name}: {size:,} bytes")
 
 
 def _cpu_devices(args) -> int:

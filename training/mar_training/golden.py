@@ -2,11 +2,15 @@
 
 For every model: `tests/golden/<name>.safetensors`, tensors named `<prompt>.<what>`, listed in `WHAT`; the tiny
 random models themselves go to `tests/golden/models/<name>/`, so that a reader can be tested without training.
+`tests/golden/choices.json` has, for the models of `CHOOSING` and those given, `CHOICES` tokens and the likeliest one
+after each: small enough for a browser, and long enough for several chunks of a prompt.
 """
 
 from __future__ import annotations
 
+import json
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 
 import jax
@@ -63,6 +67,12 @@ TINY = {
 }  # fmt: skip
 """Random networks of awkward shapes, which together cover every weight type and every option of the neuron; and
 `tiny-hybrid`, two layers as SmolLM2-135M has them after conversion, with a third of its heads and widths."""
+
+CHOOSING = ("tiny-window", "tiny-hybrid")
+"""The tiny models of `choices.json`."""
+
+CHOICES = 280
+"""Tokens that each of them is given: a chunk of 256, and one that is not full."""
 
 CHATS = (
     "Hello! How are you?",
@@ -133,29 +143,55 @@ def vectors(params: dict, config: ModelConfig, tokens: list[int], *, all_logits:
     return out | {"greedy": np.array(greedy, np.int32), "greedy_margin": np.array(margin, np.float32)}
 
 
+def choices(params: dict, config: ModelConfig, tokens: list[int]) -> list[int]:
+    """The likeliest token after each of `tokens`."""
+    state, likeliest = initial_state(config, 1), []
+    for token in tokens:
+        logits, state, _ = _step(params, state, np.array([token], np.int32), config)
+        likeliest.append(int(np.argmax(logits[0])))
+    return likeliest
+
+
 def write_golden(models: list[Path], out: Path) -> dict[str, int]:
     """Writes the vectors of the tiny models and of each model directory given; returns bytes by file name."""
-    sizes = {}
+    sizes, chosen = {}, {}
     for seed, (name, config) in enumerate(TINY.items()):
         folder = out / "models" / name
         write_weights(pack_params(random_params(config.checked(), seed), config), config, name, folder)
         write_manifest(folder)
         rng = np.random.default_rng(seed)
         prompts = [rng.integers(0, config.vocab_size, length).tolist() for length in (1, 5, 29)]
-        sizes[name] = _write(folder, prompts, out / f"{name}.safetensors", all_logits=True)
+        file = f"{name}.safetensors"
+        sizes[file], texts = _write(folder, prompts, out / file, all_logits=True)
+        if name in CHOOSING:
+            chosen[name] = _choose(folder, texts)
     for folder in models:
         tokenizer = load_tokenizer(folder / "tokenizer.json")
         prompts = [encode_prompt(tokenizer, [{"role": "user", "content": text}]) for text in CHATS]
-        sizes[folder.name] = _write(folder, prompts, out / f"{folder.name}.safetensors", all_logits=False)
-    return sizes
+        file = f"{folder.name}.safetensors"
+        sizes[file], texts = _write(folder, prompts, out / file, all_logits=False)
+        chosen[folder.name] = _choose(folder, texts)
+    path = out / "choices.json"
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(chosen, separators=(",", ":")) + "\n"))
+    return sizes | {"choices.json": path.stat().st_size}
 
 
-def _write(folder: Path, prompts: list[list[int]], path: Path, *, all_logits: bool) -> int:
+def _choose(folder: Path, texts: list[int]) -> dict[str, list[int]]:
+    """What `choices.json` has of one model: `texts` again and again, and the likeliest token after each."""
     params, config = read_packed(folder)
-    tensors = {}
+    tokens = list(islice(cycle(texts), CHOICES))
+    return {"tokens": tokens, "choices": choices(params, config, tokens)}
+
+
+def _write(folder: Path, prompts: list[list[int]], path: Path, *, all_logits: bool) -> tuple[int, list[int]]:
+    """Writes one model's vectors; returns the file's bytes, and the prompts and what follows each, in one."""
+    params, config = read_packed(folder)
+    tensors, texts = {}, []
     for index, tokens in enumerate(prompts):
-        for name, value in vectors(params, config, tokens, all_logits=all_logits).items():
+        found = vectors(params, config, tokens, all_logits=all_logits)
+        texts += [*tokens, *found["greedy"].tolist()]
+        for name, value in found.items():
             tensors[f"{index}.{name}"] = np.ascontiguousarray(value)
     metadata = {"format": "mar-golden", "prompts": str(len(prompts)), "model_sha256": weights_sha256(folder)}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
-    return path.stat().st_size
+    return path.stat().st_size, texts

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from mar_training.cli import RECIPES, main, parser
 from mar_training.export.reader import check_manifest, read_packed
+from mar_training.golden import CHOICES, CHOOSING
 from mar_training.train.recipe import load_recipe
 
 DENSE = """
@@ -114,6 +115,13 @@ def test_golden_takes_the_model_too(pipeline):
     vectors = load_file(out / "toy.safetensors")
     assert vectors["0.logits"].shape == (1, 320)
     assert vectors["0.greedy"].shape == (64,)
+    chosen = json.loads((out / "choices.json").read_text())
+    assert set(chosen) == {*CHOOSING, "toy"}
+    toy = chosen["toy"]
+    assert len(toy["tokens"]) == len(toy["choices"]) == CHOICES
+    # What follows a prompt is what was chosen.
+    prompt = len(vectors["0.tokens"])
+    assert toy["choices"][prompt - 1 : prompt + 63] == vectors["0.greedy"].tolist()
 
 
 def test_pack_halves_a_checkpoint_that_trains_on(pipeline, data_folder):
