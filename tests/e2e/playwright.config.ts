@@ -4,10 +4,12 @@ import { environment } from "./environment";
 export default defineConfig({
   testDir: ".",
   outputDir: "../../test-results",
-  // Models compute on every core there is; two at once would only wait for each other.
-  workers: 1,
-  // Long, for machines that do other things meanwhile; alone, no test takes ten seconds.
+  // A page waits a lot, for storage, frames and itself: two share two cores well, and more would wait for each other.
+  workers: 2,
+  // Long, for machines that do other things meanwhile.
   timeout: 300_000,
+  // What passes only the second time is listed as flaky, which is to be mended, but spoils nobody else's work.
+  retries: 1,
   expect: { timeout: 60_000 },
   reporter: [["list"]],
   use: {
