@@ -8,7 +8,7 @@ import { packCosts, unpackCosts } from "./keep/costs";
 import type { Store } from "./keep/store";
 import { say, sentence } from "./status";
 import type { Talk } from "./talk";
-import { pack, unpack } from "./transfer";
+import { pack, readParcel } from "./transfer";
 
 const day = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
 
@@ -125,7 +125,7 @@ export class Chats {
     this.#file.value = "";
     if (!file) return;
     try {
-      const { conversation, state, costs } = unpack(await file.text());
+      const { conversation, state, costs } = await readParcel(file);
       const { id, leaf, model } = conversation;
       await this.#store.put(conversation);
       if (state && leaf !== null) {

@@ -9,8 +9,11 @@ const FORMAT = "mar-conversation";
 /** Version 1 had no hash, version 2 no energies. */
 const VERSION = 3;
 
-/** The largest file that is read, in characters: a state of a large model takes a few million. */
-const LONGEST = 256 << 20;
+/** The largest file that is read, in bytes: a state of a large model takes a few million. */
+const LARGEST = 256 << 20;
+
+/** Objects and lists in each other, at most: `pack` writes half as many. */
+const DEEPEST = 16;
 
 /** What a file holds. */
 export interface Parcel {
@@ -29,9 +32,14 @@ export function pack({ conversation, state, costs }: Parcel): string {
   return `${JSON.stringify(file, null, 1)}\n`;
 }
 
-/** Reads a file of `pack`. Everything in it is checked; the conversation gets an id of its own. */
+/** Reads a file that a person has chosen. */
+export async function readParcel(file: Blob): Promise<Parcel> {
+  if (file.size > LARGEST) throw new Error("this file is larger than any conversation");
+  return unpack(await file.text());
+}
+
+/** Reads a text of `pack`. Everything in it is checked; the conversation gets an id of its own. */
 export function unpack(text: string): Parcel {
-  if (text.length > LONGEST) throw new Error("this file is larger than any conversation");
   let file: unknown;
   try {
     file = JSON.parse(text);
@@ -41,6 +49,7 @@ export function unpack(text: string): Parcel {
   if (!isRecord(file) || file.format !== FORMAT) {
     throw new Error("this file is not a conversation; choose one that Export has written");
   }
+  checkDepth(file);
   checkVersion(file);
   if (!isRecord(file.conversation)) throw new Error("this file holds no conversation");
   const { title, created, updated, model, system, turns, leaf } = file.conversation;
@@ -63,6 +72,16 @@ export function unpack(text: string): Parcel {
     state: typeof file.state === "string" ? bytesOf(file.state) : undefined,
     costs: new Map(energies.map(({ answer, costs }) => [answer, costs])),
   };
+}
+
+/** The hash walks through all of it, so nothing may be deeper than a walk can go. */
+function checkDepth(file: object): void {
+  let level = [file];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > DEEPEST) throw new Error("this file is nested deeper than any conversation");
+    const values = level.flatMap((one) => Object.values(one) as unknown[]);
+    level = values.filter((value) => typeof value === "object" && value !== null);
+  }
 }
 
 function checkVersion({ version, sha256, conversation, state, energies }: Record<string, unknown>): void {
