@@ -130,7 +130,7 @@ export function adoptTurn(chat: Conversation, turn: Turn): void {
 }
 
 function become(mine: Turn | undefined, turn: Turn): Turn {
-  if (!mine) return turn;
+  if (!mine || mine === turn) return turn;
   // What it no longer has must go: an answer that is whole is not unfinished.
   for (const key of ["marks", "took", "unfinished"] as const) delete mine[key];
   return Object.assign(mine, turn);

@@ -255,7 +255,7 @@ export class Talk {
     if (typed) this.#parts.composer.giveBack(question.content);
     removeTurn(this.chat, turn, before);
     if (typed) removeTurn(this.chat, question, before);
-    const gone = typed ? [turn.id, question.id] : [turn.id];
+    const gone = typed ? [turn, question] : [turn];
     await this.#parts.store.retract(this.chat, gone).catch(() => {});
   }
 
@@ -327,7 +327,7 @@ export class Talk {
   /** Keeps the conversation's head and these turns. True where it is kept. */
   async #keep(turns: readonly Turn[]): Promise<boolean> {
     try {
-      await this.#parts.store.put(this.chat, turns);
+      await this.#parts.store.keep(this.chat, turns);
       this.#events.onChange();
       return true;
     } catch (error) {

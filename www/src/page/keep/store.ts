@@ -1,5 +1,6 @@
 // Conversations in this browser, and what its tabs tell each other of them.
 import { type Conversation, type Head, newId, type Turn } from "../conversation";
+import { Owed } from "./owed";
 import type { KeptCosts, KeptState, Shelf } from "./shelf";
 import { DbShelf } from "./shelf-db";
 import { MemoryShelf } from "./shelf-memory";
@@ -15,6 +16,7 @@ export type News =
 /** Where conversations are kept. Where storage is denied they live as long as the page. */
 export class Store {
   readonly #shelf: Shelf;
+  readonly #owed = new Owed((chat, turns) => this.put(chat, turns));
   readonly #channel = new BroadcastChannel("mar:conversations");
   readonly #listeners = new Set<(news: News) => void>();
 
@@ -46,11 +48,13 @@ export class Store {
 
   /** All conversations, the newest first. */
   async list(): Promise<Head[]> {
-    return (await this.#shelf.list()).sort((a, b) => b.updated - a.updated);
+    const [kept, owed] = [await this.#shelf.list(), this.#owed.chats];
+    const others = kept.filter(({ id }) => !owed.some((chat) => chat.id === id));
+    return [...owed, ...others].sort((a, b) => b.updated - a.updated);
   }
 
-  get(id: string): Promise<Conversation | undefined> {
-    return this.#shelf.get(id);
+  async get(id: string): Promise<Conversation | undefined> {
+    return this.#owed.chats.find((chat) => chat.id === id) ?? (await this.#shelf.get(id));
   }
 
   /** Keeps the head of a conversation and these of its turns, all or nothing. */
@@ -59,14 +63,24 @@ export class Store {
     this.#tell({ type: "kept", id: chat.id });
   }
 
+  /** As `put`; what cannot be kept now is kept as soon as it can be. */
+  keep(chat: Conversation, turns: readonly Turn[]): Promise<void> {
+    return this.#owed.write(chat, turns);
+  }
+
   /** Takes turns back that led to nothing; a conversation without any goes with them. */
-  async retract(chat: Conversation, turns: readonly string[]): Promise<void> {
-    await this.#shelf.retract(chat, turns);
+  async retract(chat: Conversation, turns: readonly Turn[]): Promise<void> {
+    this.#owed.forget(chat.id, turns);
+    await this.#shelf.retract(
+      chat,
+      turns.map(({ id }) => id),
+    );
     this.#tell({ type: "kept", id: chat.id });
   }
 
   /** Forgets a conversation with all that belongs to it, for good. */
   async remove(id: string): Promise<void> {
+    this.#owed.forget(id);
     await this.#shelf.remove(id);
     this.#tell({ type: "removed", id });
   }
