@@ -70,7 +70,10 @@ export function svg(tag: string, attributes: Record<string, string | number>, ..
   return node;
 }
 
-/** Whether the person asked for less motion. */
+let still: MediaQueryList | undefined;
+
+/** Whether the person asked for less motion. Cheap enough to be asked at every frame. */
 export function stillness(): boolean {
-  return matchMedia("(prefers-reduced-motion: reduce)").matches;
+  still ??= matchMedia("(prefers-reduced-motion: reduce)");
+  return still.matches;
 }

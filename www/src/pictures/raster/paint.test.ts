@@ -106,6 +106,61 @@ test.each([3, 3.5, 40])("sliding shows what painting anew shows, at %d pixels a 
   );
 });
 
+test.each([
+  [1, 9],
+  [1.3, 9],
+  [2.5, 40],
+  [9.5, 90],
+])(
+  "where each spike has pixels of its own they have its colour, at %d pixels a step and %d for nine rows",
+  (column, height) => {
+    const [token] = tapeOf(9, 1).tokens;
+    if (!token) throw new Error("no token");
+    const width = Math.floor(STEPS * column);
+    const counts = countSpikes(token, lookOf(column, height, 9), 0, width);
+    const view = { columns: { start: 0, length: width / column }, rows: { start: 0, length: 9 } };
+    const { data } = new Painter().paint([token], view, width, height, INKS);
+    const red = Array.from(counts, (count) => 255 * split(count)[0]);
+    const blue = Array.from(counts, (count) => 255 * split(count)[1]);
+    expect(Math.max(...red, ...blue)).toBe(255);
+    expect(red.map((_, i) => data[4 * i])).toEqual(red);
+    expect(blue.map((_, i) => data[4 * i + 2])).toEqual(blue);
+  },
+);
+
+test("whatever changes while it slides, a frame is as if painted anew", () => {
+  const tape = new Tape();
+  const sliding = new Painter();
+  let [next, seed] = [0, 7];
+  const random = (below: number) => {
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((seed / 2 ** 32) * below);
+  };
+  const push = (position: number) => {
+    const trains = Int8Array.from({ length: 9 * STEPS }, () => random(3) - 1);
+    tape.push({ position, layer: 0, site: "down", steps: STEPS, neurons: 9, trains }, "");
+  };
+  let start = 0;
+  for (let frame = 0; frame < 400; frame++) {
+    const act = random(8);
+    if (act < 4) push(next++);
+    // A token is computed once more; or all from one on.
+    if (act === 4 && next > 0) push(random(next));
+    if (act === 5 && next > 0) {
+      next -= random(Math.min(3, next));
+      tape.cut(next);
+    }
+    // Along with the newest, a little back and forth, and far away.
+    start = act === 6 ? random(next * STEPS + 1) : start + random(9) / 2 - (act === 7 ? 4 : 1);
+    const view = { columns: { start, length: 20 }, rows: { start: 0, length: frame % 90 < 80 ? 9 : 4 } };
+    const work = act === 0 ? 1 : Number.POSITIVE_INFINITY;
+    const slid = sliding.paint(tape.within(view.columns), view, 50, 18, INKS, work);
+    if (!sliding.whole) continue;
+    const fresh = new Painter().paint(tape.within(view.columns), view, 50, 18, INKS);
+    expect(Buffer.from(slid.data.buffer).equals(Buffer.from(fresh.data.buffer)), `frame ${frame}`).toBe(true);
+  }
+});
+
 test("a zoom shows what it had, stretched, until what is exact is painted within the work of a few frames", () => {
   const tape = tapeOf(40, 6);
   const painter = new Painter();

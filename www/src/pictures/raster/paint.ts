@@ -43,8 +43,19 @@ const LEVELS = 16;
 /** A − in the plane of counts; a + is 1. */
 const NEGATIVE = 1 << 16;
 
-/** Spikes and pixels that are painted anew in one frame, at most: a few milliseconds of work. */
-export const A_FRAME = 150_000;
+/** Spikes and pixels that are painted anew in one frame, at most: a millisecond or two of work. */
+export const A_FRAME = 80_000;
+
+/** Pixels on an endless canvas: the first, and the one behind the last. */
+type Edges = readonly [left: number, right: number];
+
+/** What the image shows, exactly. */
+interface Shown {
+  look: Look;
+  /** The endless canvas' pixel at its left edge. */
+  origin: number;
+  places: ReadonlyMap<TapeToken, Edges>;
+}
 
 /** A token's pixels, and the look that they have. */
 interface Tile {
@@ -60,6 +71,7 @@ export class Painter {
   #tiles = new Map<TapeToken, Tile>();
   #look: Look | undefined;
   #ramps: readonly [even: Uint32Array, odd: Uint32Array] = [new Uint32Array(1), new Uint32Array(1)];
+  #shown: Shown | undefined;
   #whole = true;
 
   /** Whether the last image was exact. */
@@ -81,23 +93,29 @@ export class Painter {
   ): ImageData {
     const look = this.#looking({ column: width / view.columns.length, rows: view.rows, height, inks });
     const image = this.#sized(width, height);
-    this.#pixels.fill(this.#ramps[0][0] as number);
+    // Columns have fixed pixels and the view moves by whole ones, so that tiles are the same wherever they are seen.
+    const origin = Math.round(view.columns.start * look.column);
+    const places = new Map(tokens.map((token) => [token, edges(token, look.column)]));
+    const [first, last] = this.#slide({ look, origin, places }, width);
+    this.#clear(first, last, width);
     const kept = new Map<TapeToken, Tile>();
     this.#whole = true;
     let left = work;
-    // Columns have fixed pixels and the view moves by whole ones, so that tiles are the same wherever they are seen.
-    const origin = Math.round(view.columns.start * look.column);
     for (const token of tokens.toReversed()) {
-      const [start, end] = edges(token, look.column);
-      const [from, to] = [Math.max(0, origin - start), Math.min(end - start, origin + width - start)];
-      if (to <= from) continue;
+      const [start, end] = places.get(token) as Edges;
+      const [from, to] = [Math.max(0, origin + first - start), Math.min(end - start, origin + last - start)];
+      let tile = this.#tiles.get(token);
+      if (to <= from) {
+        // Its pixels are there already.
+        if (tile) kept.set(token, tile);
+        continue;
+      }
       const x = start + from - origin;
       // A tile wider than the image is seen in part, and painted in part.
       if (end - start > width) {
         copy(this.#paint(token, look, from, to), 0, to - from, this.#pixels, x, width, to - from);
         continue;
       }
-      let tile = this.#tiles.get(token);
       if (tile?.look !== look && left > 0) {
         tile = { look, width: end - start, pixels: this.#paint(token, look, 0, end - start) };
         left -= token.spikes.length + tile.pixels.length;
@@ -112,7 +130,39 @@ export class Painter {
       }
     }
     this.#tiles = kept;
+    this.#shown = this.#whole ? { look, origin, places } : undefined;
     return image;
+  }
+
+  /**
+   * Moves what the image has to where it is seen now; returns the columns that must be drawn: the first, and the one behind
+   * the last. Only what comes into view, or changed, is: the rest of a frame is one move of memory.
+   */
+  #slide({ look, origin, places }: Shown, width: number): [first: number, end: number] {
+    const before = this.#shown;
+    const shift = before ? origin - before.origin : 0;
+    if (before?.look !== look || Math.abs(shift) >= width) return [0, width];
+    // What runs over a row's end lands in columns that are drawn.
+    if (shift > 0) this.#pixels.copyWithin(0, shift);
+    else if (shift < 0) this.#pixels.copyWithin(-shift, 0);
+    let [first, end] = shift > 0 ? [width - shift, width] : [shift < 0 ? 0 : width, -shift];
+    const draw = ([left, right]: Edges) => {
+      if (right <= origin || left >= origin + width) return;
+      first = Math.min(first, Math.max(0, left - origin));
+      end = Math.max(end, Math.min(width, right - origin));
+    };
+    for (const [token, edges] of places) if (!alike(before.places.get(token), edges)) draw(edges);
+    for (const [token, edges] of before.places) if (!alike(places.get(token), edges)) draw(edges);
+    return [first, end];
+  }
+
+  /** Makes columns ground. */
+  #clear(first: number, end: number, width: number): void {
+    const ground = this.#ramps[0][0] as number;
+    if (end - first >= width) this.#pixels.fill(ground);
+    else if (end > first) {
+      for (let row = 0; row < this.#pixels.length; row += width) this.#pixels.fill(ground, row + first, row + end);
+    }
   }
 
   /** One object for one look: tiles are as they were while it is the same. */
@@ -128,6 +178,7 @@ export class Painter {
   #sized(width: number, height: number): ImageData {
     if (this.#image?.width === width && this.#image.height === height) return this.#image;
     this.#image = new ImageData(width, height);
+    this.#shown = undefined;
     this.#pixels = new Uint32Array(this.#image.data.buffer);
     return this.#image;
   }
@@ -138,8 +189,9 @@ export class Painter {
   }
 
   #paint(token: TapeToken, look: Look, from: number, to: number): Uint32Array {
-    const pixels = countSpikes(token, look, from, to);
     const colours = this.#ramp(token);
+    if (look.column >= 1 && look.height >= look.rows.length) return paintTicks(token, look, from, to, colours);
+    const pixels = countSpikes(token, look, from, to);
     for (let i = 0; i < pixels.length; i++) pixels[i] = colours[level(pixels[i] as number)] as number;
     return pixels;
   }
@@ -150,8 +202,15 @@ function same(a: Look, b: Look): boolean {
   return rows && a.column === b.column && a.height === b.height && a.inks === b.inks;
 }
 
+function alike(a: Edges | undefined, b: Edges): boolean {
+  return a?.[0] === b[0] && a[1] === b[1];
+}
+
+/** From so many pixels of a line on, it is copied at once. */
+const WIDE = 64;
+
 /** A token's pixels on an endless canvas. */
-function edges({ start, steps }: TapeToken, column: number): [left: number, right: number] {
+function edges({ start, steps }: TapeToken, column: number): Edges {
   const left = Math.floor(start * column);
   return [left, Math.max(left + 1, Math.floor((start + steps) * column))];
 }
@@ -167,7 +226,8 @@ function copy(
   count: number,
 ): void {
   for (let source = from, target = x; target < pixels.length; source += stride, target += width) {
-    for (let i = 0; i < count; i++) pixels[target + i] = tile[source + i] as number;
+    if (count >= WIDE) pixels.set(tile.subarray(source, source + count), target);
+    else for (let i = 0; i < count; i++) pixels[target + i] = tile[source + i] as number;
   }
 }
 
@@ -195,30 +255,64 @@ function stretch(
 
 /** How many spikes of each sign (`split`) fall on each pixel of a token's tile, of whose columns `from` … `to`: `[height, to - from]`. */
 export function countSpikes(token: TapeToken, look: Look, from: number, to: number): Uint32Array {
-  const { column, rows, height } = look;
   const width = to - from;
-  const counts = new Uint32Array(width * height);
+  const counts = new Uint32Array(width * look.height);
+  ticks(token, look, from, width, (start, end, negative) => {
+    const add = negative ? NEGATIVE : 1;
+    for (let pixel = start; pixel < end; pixel++) counts[pixel] = (counts[pixel] as number) + add;
+  });
+  return counts;
+}
+
+/** The pixels of a tile whose spikes share none: nothing needs to be counted. As `countSpikes` has them. */
+function paintTicks(token: TapeToken, look: Look, from: number, to: number, colours: Uint32Array): Uint32Array {
+  const width = to - from;
+  const pixels = new Uint32Array(width * look.height).fill(colours[0] as number);
+  const [plus, minus] = [colours[level(1)] as number, colours[level(NEGATIVE)] as number];
+  ticks(token, look, from, width, (start, end, negative) => {
+    const colour = negative ? minus : plus;
+    for (let pixel = start; pixel < end; pixel++) pixels[pixel] = colour;
+  });
+  return pixels;
+}
+
+/** Calls `draw` for each line of pixels of each spike's tick, in the columns `from` … `from + width` of a tile. */
+function ticks(
+  token: TapeToken,
+  { column, rows, height }: Look,
+  from: number,
+  width: number,
+  draw: (start: number, end: number, negative: boolean) => void,
+): void {
   const row = height / rows.length;
   const halves = row >= SPLIT_ROW;
   const tall = halves
     ? Math.max(1, Math.floor(row / 2) - (row >= 2 * SPLIT_ROW ? 1 : 0))
     : Math.max(1, Math.floor(row));
   const [lefts, rights] = stepEdges(token, column, from, width);
+  const top = (neuron: number, negative: boolean) =>
+    Math.floor(height - (neuron - rows.start + 1) * row + (halves && negative ? row / 2 : 0));
+  const line = (y: number) => Math.min(height, Math.max(0, y)) * width;
   const { spikes } = token;
   const end = firstOf(spikes, Math.ceil(endOf(rows)));
+  // Spikes come by neuron, so the places of its rows are computed once.
+  let [neuron, plusTop, plusEnd, minusTop, minusEnd] = [-1, 0, 0, 0, 0];
   for (let i = firstOf(spikes, Math.floor(rows.start)); i < end; i++) {
     const spike = spikes[i] as number;
-    const negative = signOf(spike) < 0;
-    const y = Math.floor(height - (neuronOf(spike) - rows.start + 1) * row + (halves && negative ? row / 2 : 0));
-    const [top, bottom] = [Math.max(0, y), Math.min(height, y + tall)];
     const step = stepOf(spike);
     const [left, right] = [lefts[step] as number, rights[step] as number];
-    const add = negative ? NEGATIVE : 1;
-    for (let line = top * width; line < bottom * width; line += width) {
-      for (let pixel = line + left; pixel < line + right; pixel++) counts[pixel] = (counts[pixel] as number) + add;
+    if (left === right) continue;
+    if (neuronOf(spike) !== neuron) {
+      neuron = neuronOf(spike);
+      const [plus, minus] = [top(neuron, false), top(neuron, true)];
+      [plusTop, plusEnd, minusTop, minusEnd] = [line(plus), line(plus + tall), line(minus), line(minus + tall)];
+    }
+    const negative = signOf(spike) < 0;
+    const bottom = negative ? minusEnd : plusEnd;
+    for (let start = negative ? minusTop : plusTop; start < bottom; start += width) {
+      draw(start + left, start + right, negative);
     }
   }
-  return counts;
 }
 
 /** Where each micro-step's tick begins and ends in the columns `from` … `from + width` of a tile. Each has a pixel of it at least. */

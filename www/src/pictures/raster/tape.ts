@@ -48,20 +48,22 @@ export function firstOf(spikes: Uint32Array, neuron: number): number {
   return low;
 }
 
+/** Grows with the largest train. */
+let room = new Uint32Array(0);
+
 /** Where a train has its spikes. */
 function compact(trains: Int8Array, steps: number): { spikes: Uint32Array; positive: number } {
+  if (room.length < trains.length) room = new Uint32Array(trains.length);
   let [count, positive] = [0, 0];
-  for (let i = 0; i < trains.length; i++) if (trains[i] !== 0) count++;
-  const spikes = new Uint32Array(count);
-  let next = 0;
-  for (let i = 0; i < trains.length; i++) {
-    const sign = trains[i] ?? 0;
-    if (sign === 0) continue;
-    const neuron = Math.floor(i / steps);
-    spikes[next++] = pack(neuron, i - neuron * steps, sign < 0);
-    if (sign > 0) positive++;
+  for (let i = 0, neuron = 0; i < trains.length; neuron++) {
+    for (let step = 0; step < steps; step++, i++) {
+      const sign = trains[i] as number;
+      if (sign === 0) continue;
+      room[count++] = pack(neuron, step, sign < 0);
+      if (sign > 0) positive++;
+    }
   }
-  return { spikes, positive };
+  return { spikes: room.slice(0, count), positive };
 }
 
 /** A tape that forgets its beginning when it holds more than `capacity` spikes. */
