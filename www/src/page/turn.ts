@@ -141,9 +141,12 @@ export class TurnView {
       const parts = [
         `${took.tokens} tokens`,
         `${formatNumber(took.tokens_per_second)} tokens/s`,
-        `about ${formatEnergy(took.arithmetic_pj / took.tokens)} a token, estimate`,
+        `about ${formatEnergy(took.with_data_pj / took.tokens)} a token, estimate`,
       ];
-      nodes.push(make("span", { className: "took figure", textContent: parts.join(" · ") }));
+      const figures = make("span", { className: "took figure", textContent: parts.join(" · ") });
+      // At the price with which the energy panel begins; here is the other.
+      figures.title = `Energy with data movement; arithmetic alone: ${formatEnergy(took.arithmetic_pj / took.tokens)} a token`;
+      nodes.push(figures);
     }
     this.#foot.replaceChildren(...nodes);
   }

@@ -11,7 +11,7 @@ export const TITLES: Record<Network, string> = {
   transformer: "A transformer of its size",
 };
 
-const share = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
+const share = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
 /** A drawer with a table. It is filled only while it is open. */
 export class Drawer {
