@@ -6,6 +6,7 @@ import "./style/chat.css";
 import "./style/chats.css";
 import "./style/instruments.css";
 import "./style/dialogs.css";
+import { breathe } from "./page/breathe";
 import { Chats } from "./page/chats";
 import { Composer } from "./page/composer";
 import { element } from "./page/element";
@@ -14,7 +15,6 @@ import { packCosts, unpackCosts } from "./page/keep/costs";
 import { Store } from "./page/keep/store";
 import { ModelMenu } from "./page/models";
 import { openedBefore, rememberOpen } from "./page/open-chat";
-import { Panels } from "./page/panels";
 import { readQuery } from "./page/query";
 import { readSettings } from "./page/settings";
 import { SettingsDialog } from "./page/settings-dialog";
@@ -32,6 +32,18 @@ const settings = readSettings();
 applyTheme(settings.theme);
 const store = await Store.open();
 const instruments = new Instruments();
+// In a task of its own, as what follows: no task may hold up the person.
+const { Panels } = await import("./page/panels");
+// Before all that a person can use: what these are told comes later.
+const panels = new Panels(instruments, {
+  onChoose: (position) => transcript.choose(position),
+  onNote: (note) => say(note),
+  onCosts: async (answer) => {
+    const kept = await store.costs(talk.chat.id, answer).catch(() => undefined);
+    return kept && unpackCosts(kept.bytes);
+  },
+});
+await breathe();
 const heard = element("heard", HTMLParagraphElement);
 const newChat = element("new-chat", HTMLButtonElement);
 const elsewhere = element("elsewhere", HTMLDivElement);
@@ -77,14 +89,6 @@ const talk = new Talk(
     },
   },
 );
-const panels = new Panels(instruments, {
-  onChoose: (position) => transcript.choose(position),
-  onNote: (note) => say(note),
-  onCosts: async (answer) => {
-    const kept = await store.costs(talk.chat.id, answer).catch(() => undefined);
-    return kept && unpackCosts(kept.bytes);
-  },
-});
 const chats = new Chats(store, talk);
 const tour = new Tour({
   instruments,
@@ -128,5 +132,6 @@ if (before) await talk.open(before);
 welcome.show(talk.chat.turns.length === 0, false);
 if (!store.lasting) say("This browser denies storage: conversations end with the page.", "trouble");
 keepPage();
-await models.fill(before?.model);
+// Not when the model is there, which may be long after: the person may be elsewhere by then.
 composer.focus();
+await models.fill(before?.model);

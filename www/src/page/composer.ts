@@ -19,7 +19,8 @@ export class Composer {
 
   constructor(events: ComposerEvents) {
     this.#events = events;
-    this.#prompt.value = readDraft();
+    // What was typed before this script came is newer than what was kept.
+    this.#prompt.value ||= readDraft();
     element("composer", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();

@@ -66,5 +66,6 @@ export function makeSplitter(host: HTMLElement, options: SplitterOptions): void 
       { once: true },
     );
   });
-  tell();
+  // Its size is known once there is a layout; asking now would force one.
+  requestAnimationFrame(tell);
 }

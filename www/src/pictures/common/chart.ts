@@ -11,11 +11,15 @@ export class Chart {
   readonly #resize: ResizeObserver;
   #draw: DrawChart | undefined;
   #words = "";
+  #frame = 0;
 
   constructor(height: number) {
     this.#height = height;
     this.element = make("div", { className: "pic-chart", hidden: true });
-    this.#resize = new ResizeObserver(() => this.#paint());
+    this.#resize = new ResizeObserver(() => {
+      cancelAnimationFrame(this.#frame);
+      this.#paint();
+    });
     this.#resize.observe(this.element);
   }
 
@@ -23,15 +27,18 @@ export class Chart {
   show(words: string, draw: DrawChart | undefined): void {
     [this.#words, this.#draw] = [words, draw];
     this.element.hidden = draw === undefined;
-    this.#paint();
+    // With the frame's own layout: to ask for the width now would force another.
+    if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#paint());
   }
 
   /** Stops to look after its width. */
   dispose(): void {
+    cancelAnimationFrame(this.#frame);
     this.#resize.disconnect();
   }
 
   #paint(): void {
+    this.#frame = 0;
     const width = this.element.clientWidth;
     if (!this.#draw || width === 0) return;
     const size = { width, height: this.#height, viewBox: `0 0 ${width} ${this.#height}` };
