@@ -77,8 +77,9 @@ export class Transcript {
     this.#list.replaceChildren();
   }
 
-  /** Shows the end. */
+  /** Shows the end. Before anything is said there is none: the page's first words begin at their beginning. */
   follow(): void {
+    if (this.#views.size === 0) return;
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
   }
 
