@@ -1,4 +1,6 @@
 // The drawer with the models that the browser keeps.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
 import { expect, type Locator, type Page, test } from "@playwright/test";
 import { FaultyServer } from "./faulty";
@@ -71,4 +73,40 @@ test("the drawer needs no mouse, and axe finds nothing serious in it", async ({ 
   await opener.click();
   await expect(page.locator("#chats")).toBeHidden();
   await expect(models).toBeVisible();
+});
+
+test("a first visit begins with the first model and offers the largest; who takes it begins with it from then on", async ({
+  page,
+}) => {
+  const here = join(__dirname, "../../models/mar-smalltalk");
+  const [small] = await (await page.request.get("/models/index.json")).json();
+  const large = { ...small, name: "larger", bytes: 9_000_000, parameters: 10 * small.parameters, loss_ratio: 1.25 };
+  await page.route("**/models/index.json", (route) => route.fulfill({ json: [small, large] }));
+  await page.route("**/models/larger/*", async (route) => {
+    const body = await readFile(join(here, new URL(route.request().url()).pathname.split("/").at(-1) ?? ""));
+    await route.fulfill({ body });
+  });
+  await page.goto("/");
+  const wrong = watch(page);
+  await ready(page);
+  const [menu, offer] = [page.getByRole("combobox", { name: "Model" }), page.locator(".offer")];
+  await expect(menu).toHaveValue("models/mar-smalltalk/");
+  await expect(offer).toContainText("A larger model: larger");
+  await expect(offer).toContainText("10 times as many as now");
+  await expect(offer).toContainText("25 % above its dense teacher's");
+  await offer.getByRole("button", { name: "Load it, 9 MB" }).click();
+  await expect(offer).toBeHidden();
+  await ready(page);
+  await expect.poll(() => page.evaluate(() => localStorage.getItem("mar:model"))).toBe("models/larger/");
+  await page.reload();
+  await ready(page);
+  await expect(menu).toHaveValue("models/larger/");
+  await expect(offer).toBeHidden();
+  // It is offered no more: the first is.
+  await page.unroute("**/models/index.json");
+  await page.route("**/models/index.json", (route) => route.fulfill({ json: [small] }));
+  await page.reload();
+  await ready(page);
+  await expect(menu).toHaveValue("models/mar-smalltalk/");
+  expect(wrong).toEqual([]);
 });

@@ -65,6 +65,7 @@ const talk = new Talk(
   {
     onChange: () => {
       welcome.show(talk.chat.turns.length === 0, models.engine !== undefined);
+      welcome.offer(models.larger);
       newChat.disabled = talk.busy;
       elsewhere.hidden = !talk.reads;
       void chats.refresh();
@@ -96,7 +97,11 @@ const tour = new Tour({
   say: (text) => void talk.send(text),
   shape: () => models.engine?.shape,
 });
-const welcome = new Welcome({ onExample: (text) => void talk.send(text), onTour: () => tour.start() });
+const welcome = new Welcome({
+  onExample: (text) => void talk.send(text),
+  onTour: () => tour.start(),
+  onModel: (folder) => void models.choose(folder),
+});
 const shelf = new ModelShelf();
 const models = new ModelMenu(query, settings, {
   // Nobody takes the model from under an answer.

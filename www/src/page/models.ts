@@ -9,12 +9,19 @@ import type { Settings } from "./settings";
 import { say, sentence, showBackend } from "./status";
 
 /** A model that this server offers. */
-interface Offer {
+export interface Offer {
   name: string;
   bytes: number;
   /** Of its manifest, as it was when the page was built. */
   sha256: string;
+  /** As its export measured them, where it did. */
+  parameters?: number;
+  /** Its loss divided by its dense teacher's. */
+  loss_ratio?: number;
 }
+
+/** The model that the person chose last. */
+const KEY = "mar:model";
 
 /** What others are told. */
 export interface ModelEvents {
@@ -34,6 +41,7 @@ export class ModelMenu {
   readonly #events: ModelEvents;
   /** Hashes of the manifests of this server's models, by folder. */
   readonly #pins = new Map<string, string>();
+  #offers: readonly Offer[] = [];
   readonly #bar: LoadBar;
   #loading: AbortController | undefined;
   /** The model that comes, and how it is kept. */
@@ -48,15 +56,16 @@ export class ModelMenu {
       onPause: (paused) => (paused ? this.#coming?.pause() : this.#coming?.resume()),
       onCancel: () => this.#cancel(),
     });
-    this.#menu.addEventListener("change", () => void this.load());
+    this.#menu.addEventListener("change", () => void this.choose(this.#menu.value));
   }
 
   /**
-   * Fills the menu, the model that the address names first, and loads the first; where the address names none and `before` is
-   * offered, which the open conversation was held with, that.
+   * Fills the menu and loads a model: the one that the address names, or `before`, which the open conversation was held with, or
+   * the one that the person chose last, or the first: the server's list begins with the smallest, so a first visit waits for little.
    */
   async fill(before?: string): Promise<void> {
-    const options = (await offers()).map(({ name, bytes, sha256 }) => {
+    this.#offers = await offers();
+    const options = this.#offers.map(({ name, bytes, sha256 }) => {
       const folder = `models/${name}/`;
       this.#pins.set(folder, sha256);
       return new Option(`${name}, ${formatBytes(bytes)}`, folder);
@@ -69,10 +78,28 @@ export class ModelMenu {
       options.unshift(known ?? new Option(asked, asked));
     }
     this.#menu.replaceChildren(...options);
-    const known = options.find(({ value }) => value === `models/${before}/`);
+    const wanted = [`models/${before}/`, chosenBefore()];
+    const known = wanted.map((folder) => options.find(({ value }) => value === folder)).find(Boolean);
     if (asked === undefined && known) known.selected = true;
     if (options.length > 0) await this.load();
     else say("This server offers no models. Name one in the address: ?model=URL.", "trouble");
+  }
+
+  /** Loads the model in a folder, as the person wants it, and the next time too. */
+  async choose(folder: string): Promise<void> {
+    this.#menu.value = folder;
+    await this.load();
+    if (this.engine && this.#menu.value === folder) keepChoice(folder);
+  }
+
+  /** The largest model that is offered, with its folder and the one that is loaded, if that is smaller. */
+  get larger(): { larger: Offer; folder: string; here: Offer } | undefined {
+    const offerIn = (folder: string) => this.#offers.find(({ name }) => folder === `models/${name}/`);
+    const here = offerIn(this.#menu.value);
+    if (!this.engine || !here) return undefined;
+    const larger = this.#offers.reduce((most, offer) => (offer.bytes > most.bytes ? offer : most), here);
+    if (larger === here) return undefined;
+    return { larger, here, folder: `models/${larger.name}/` };
   }
 
   /** Loads what the menu says, in place of what is loaded. */
@@ -151,6 +178,22 @@ function kept(storing: Storing | undefined): string {
   }
   const way = storing.full ? "; delete another under Models to make room" : "";
   return storing.why === "" ? "" : ` It is not kept for the next visit: ${storing.why}${way}.`;
+}
+
+function chosenBefore(): string | undefined {
+  try {
+    return localStorage.getItem(KEY) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function keepChoice(folder: string): void {
+  try {
+    localStorage.setItem(KEY, folder);
+  } catch {
+    // The next visit begins with the first of the list.
+  }
 }
 
 function tellBackend({ backend }: Mar): void {

@@ -1,6 +1,8 @@
 // What an empty conversation shows: on a first visit what this is, and always how to begin.
 import { make } from "../pictures/common/dom";
 import { element } from "./element";
+import { formatBytes, formatNumber } from "./format";
+import type { Offer } from "./models";
 
 /** Things that a model of a few million parameters can do. */
 const EXAMPLES = [
@@ -12,27 +14,64 @@ const EXAMPLES = [
   "What do you like to eat?",
 ];
 
+/** What the page's own models are, beside what is measured of them. */
+const ABOUT: ReadonlyMap<string, string> = new Map([
+  [
+    "mar-smollm2-135m",
+    "It writes fluently, and is often wrong all the same. It was made from SmolLM2-135M-Instruct (Apache-2.0).",
+  ],
+]);
+
 const KEY = "mar:visited";
 
 /** What one can do here. */
 export interface WelcomeEvents {
   onExample: (text: string) => void;
   onTour: () => void;
+  /** The model in a folder is wanted. */
+  onModel: (folder: string) => void;
 }
 
 /** The page's first words. */
 export class Welcome {
   readonly #host = element("welcome", HTMLDivElement);
   readonly #examples: HTMLButtonElement[] = [];
+  readonly #offer = make("section", { className: "offer", hidden: true });
+  readonly #onModel: (folder: string) => void;
+  /** The folder of the model that is offered. */
+  #offered: string | undefined;
 
-  constructor({ onExample, onTour }: WelcomeEvents) {
-    this.#host.replaceChildren(this.#note(onTour), this.#begin(onExample));
+  constructor({ onExample, onTour, onModel }: WelcomeEvents) {
+    this.#onModel = onModel;
+    this.#host.replaceChildren(this.#note(onTour), this.#begin(onExample), this.#offer);
   }
 
   /** Shown while nothing has been said. */
   show(empty: boolean, ready: boolean): void {
     this.#host.hidden = !empty;
     for (const example of this.#examples) example.disabled = !ready;
+  }
+
+  /** Offers a model that is larger than the one that is here. */
+  offer(offer: { larger: Offer; folder: string; here: Offer } | undefined): void {
+    if (offer?.folder === this.#offered) return;
+    this.#offered = offer?.folder;
+    this.#offer.hidden = offer === undefined;
+    if (!offer) return;
+    const { larger, here, folder } = offer;
+    const load = make("button", { type: "button", textContent: `Load it, ${formatBytes(larger.bytes)}` });
+    load.addEventListener("click", () => this.#onModel(folder));
+    const words = [ABOUT.get(larger.name), figures(larger, here)].filter(Boolean).join(" ");
+    this.#offer.replaceChildren(
+      make("h2", { textContent: `A larger model: ${larger.name}` }),
+      make("p", { textContent: words }),
+      make(
+        "div",
+        { className: "row" },
+        load,
+        make("span", { textContent: "Fetched once; later visits begin with it." }),
+      ),
+    );
   }
 
   #note(onTour: () => void): HTMLElement {
@@ -75,6 +114,21 @@ export class Welcome {
     const heading = make("h2", { textContent: "Begin with one of these, or your own" });
     return make("section", { className: "begin" }, heading, make("div", { className: "examples" }, ...this.#examples));
   }
+}
+
+/** What was measured of a model, beside the one that is here. */
+function figures({ parameters, loss_ratio }: Offer, here: Offer): string {
+  const sentences: string[] = [];
+  if (parameters !== undefined) {
+    const times =
+      here.parameters === undefined ? "" : `, ${formatNumber(parameters / here.parameters)} times as many as now`;
+    sentences.push(`${formatNumber(parameters / 1e6)} million parameters${times}: each word takes longer.`);
+  }
+  if (loss_ratio !== undefined) {
+    const above = formatNumber(Math.abs(loss_ratio - 1) * 100);
+    sentences.push(`Its loss is ${above} % ${loss_ratio < 1 ? "below" : "above"} its dense teacher's.`);
+  }
+  return sentences.join(" ");
 }
 
 function visited(): boolean {

@@ -24,7 +24,7 @@ pub fn copy() -> Result<()> {
 }
 
 /// Copies what differs, removes what is no longer there, and writes the list: each model's name, the bytes of its files, and
-/// the hash of its manifest, without which the page takes no model of this name.
+/// the hash of its manifest, without which the page takes no model of this name. The smallest is the first.
 fn mirror(from: &Path, to: &Path) -> Result<()> {
     let mut directories = entries(from)?;
     directories.retain(|path| path.join("config.json").exists());
@@ -34,12 +34,29 @@ fn mirror(from: &Path, to: &Path) -> Result<()> {
         let name = model.file_name().unwrap_or_default();
         let bytes = mirror_model(model, &to.join(name))?;
         let manifest = fs::read(model.join(MANIFEST)).with_context(|| format!("cannot read {}", relative(model)))?;
-        list.push(json!({ "name": name.to_string_lossy(), "bytes": bytes, "sha256": sha256(&manifest) }));
+        let mut entry = json!({ "name": name.to_string_lossy(), "bytes": bytes, "sha256": sha256(&manifest) });
+        add_figures(&mut entry, &model.join("metrics.json"))?;
+        list.push(entry);
         keep.insert(name.into());
     }
+    // The page begins with the first: nobody waits for a large one unasked.
+    list.sort_by_key(|entry| entry["bytes"].as_u64());
     fs::create_dir_all(to)?;
     remove_others(to, &keep)?;
     fs::write(to.join(INDEX), format!("{:#}\n", Value::from(list))).context("cannot write models/index.json")
+}
+
+/// Adds what the export measured, where it did: the page tells it of a model that it offers.
+fn add_figures(entry: &mut Value, metrics: &Path) -> Result<()> {
+    let Ok(text) = fs::read(metrics) else { return Ok(()) };
+    let metrics: Value = serde_json::from_slice(&text).with_context(|| format!("cannot read {}", relative(metrics)))?;
+    if let Some(parameters) = metrics["parameters"].as_u64() {
+        entry["parameters"] = parameters.into();
+    }
+    if let (Some(own), Some(teacher)) = (metrics["spiking_val_loss"].as_f64(), metrics["dense_val_loss"].as_f64()) {
+        entry["loss_ratio"] = (own / teacher).into();
+    }
+    Ok(())
 }
 
 /// Copies what differs of a model, and removes what its manifest does not list; returns the bytes of all its files.
@@ -138,16 +155,19 @@ mod tests {
         // The weights lie in pieces now, and something lies beside them that is not for the page.
         fs::remove_file(model.join("model.safetensors")).expect("removed");
         let (a, b) = ("model.safetensors.00", "model.safetensors.01");
-        write(&model, &[("config.json", "{}"), (a, "01234567"), (b, "89")]);
+        let metrics = r#"{"parameters": 10, "spiking_val_loss": 3.0, "dense_val_loss": 2.0}"#;
+        write(&model, &[("config.json", "{}"), ("metrics.json", metrics), (a, "01234567"), (b, "89")]);
         fs::write(model.join("notes.txt"), "secret").expect("a file");
         fs::remove_dir_all(from.join("two")).expect("removed");
         mirror(&from, &to).expect("copied");
         assert_eq!(names(&to), ["index.json", "one"]);
-        assert_eq!(names(&to.join("one")), ["config.json", "manifest.json", a, b]);
+        assert_eq!(names(&to.join("one")), ["config.json", "manifest.json", "metrics.json", a, b]);
         let index: Value = serde_json::from_slice(&fs::read(to.join(INDEX)).expect("a list")).expect("JSON");
         let manifest = fs::read(model.join(MANIFEST)).expect("a manifest");
         let pin = sha256(&manifest);
-        assert_eq!(index, json!([{ "name": "one", "bytes": 12 + manifest.len(), "sha256": pin }]));
+        let bytes = 12 + metrics.len() + manifest.len();
+        let figures = json!([{ "name": "one", "bytes": bytes, "sha256": pin, "parameters": 10, "loss_ratio": 1.5 }]);
+        assert_eq!(index, figures);
     }
 
     #[test]
