@@ -5,6 +5,7 @@ mod build;
 mod fresh;
 mod lint;
 mod paths;
+mod preview;
 mod run;
 mod serve;
 mod server;
@@ -40,6 +41,8 @@ enum Command {
     Soak(soak::Soak),
     /// Measure speed, natively and in a browser; writes no file of the repository
     Bench(bench::Bench),
+    /// Take the picture of README and of links to the page anew
+    Preview,
     /// Check formatting, lints, types, documentation, and where dependencies come from
     Lint,
 }
@@ -62,6 +65,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test(test) => test.run(),
         Command::Soak(soak) => soak.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Preview => preview::take(),
         Command::Lint => lint::all(),
     }
 }
