@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, type Page, test } from "@playwright/test";
-import { open, ready, sample, say } from "./page";
+import { open, ready, replyTo, sample, say } from "./page";
 import { PAYLOADS } from "./payloads";
 import { ADDRESS, inPieces, serve } from "./pieces";
 
@@ -120,6 +120,59 @@ test("a model's names, card, template and errors are text", async ({ page }) => 
   await page.goto(`/?model=${encodeURIComponent("javascript:pwned()//<img src=x onerror=pwned()>")}`);
   await expect(page.getByTestId("status")).toContainText("could not be loaded");
   expect(await page.locator("#model option").count()).toBe(PAYLOADS.length + 1);
+  expect(await intruders(page)).toEqual([]);
+  expect(await happened()).toEqual([]);
+});
+
+/** A tokenizer whose tokens are payloads, but for single bytes and the special ones: nothing is merged, so prompts are bytes. */
+function payloadTokenizer(): object {
+  const file = join(__dirname, "../../models/mar-smalltalk/tokenizer.json");
+  const tokenizer = JSON.parse(readFileSync(file, "utf8")) as {
+    added_tokens: { id: number }[];
+    model: { vocab: Record<string, number>; merges: unknown[] };
+  };
+  const special = new Set(tokenizer.added_tokens.map(({ id }) => id));
+  const { model } = tokenizer;
+  const vocab = Object.entries(model.vocab).map(([text, id]) => {
+    const own = special.has(id) || text.length === 1;
+    return [own ? text : asBytes(`${PAYLOADS[id % PAYLOADS.length]}\n\n${id} `), id];
+  });
+  Object.assign(model, { vocab: Object.fromEntries(vocab), merges: [] });
+  return tokenizer;
+}
+
+/** A text as a byte-level vocabulary writes it: a letter a byte, and those that cannot be seen from U+0100 on. */
+function asBytes(text: string): string {
+  const seen = (byte: number) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+  const hidden = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !seen(byte));
+  return [...Buffer.from(text)]
+    .map((byte) => String.fromCodePoint(seen(byte) ? byte : 256 + hidden.indexOf(byte)))
+    .join("");
+}
+
+test("what a model answers is text, token for token and when it is whole", async ({ page }) => {
+  const happened = await guard(page);
+  await page.route("**/models/index.json", (route) => route.fulfill({ json: [] }));
+  await page.route("**/mar-smalltalk/manifest.json", (route) => route.fulfill({ status: 404 }));
+  await page.route("**/mar-smalltalk/tokenizer.json", (route) => route.fulfill({ json: payloadTokenizer() }));
+  await open(page, "?backend=cpu&model=models/mar-smalltalk/");
+  await ready(page);
+  await sample(page, { Temperature: 2, "Longest answer": 200, Seed: 1 });
+  // Whoever watches sees what is on the page after every token.
+  await page.evaluate(() => {
+    const bad = "script, style, iframe, object, embed, img, video, audio, link, base, form, template, math";
+    const seen = new Set<string>();
+    Object.assign(window, { seen });
+    const transcript = document.querySelector("#transcript");
+    const look = () => {
+      for (const node of transcript?.querySelectorAll(bad) ?? []) seen.add(node.outerHTML);
+    };
+    if (transcript) new MutationObserver(look).observe(transcript, { childList: true, subtree: true });
+  });
+  const { text } = await replyTo(page, () => say(page, "Hello!"));
+  expect(PAYLOADS.filter((payload) => text.includes(payload)).length).toBeGreaterThan(PAYLOADS.length / 3);
+  await touch(page);
+  expect(await page.evaluate(() => [...(window as unknown as { seen: Set<string> }).seen])).toEqual([]);
   expect(await intruders(page)).toEqual([]);
   expect(await happened()).toEqual([]);
 });
