@@ -1,7 +1,22 @@
 import { readFile } from "node:fs/promises";
 import { expect, type Locator, type Page, test } from "@playwright/test";
 import type { Joules } from "../../www/src/mar/types";
-import { action, babble, greedy, grown, hold, kept, kill, lettersOf, open, ready, replyTo, rows, say } from "./page";
+import {
+  action,
+  babble,
+  greedy,
+  grown,
+  hold,
+  kept,
+  kill,
+  lettersOf,
+  open,
+  openInAnswer,
+  ready,
+  replyTo,
+  rows,
+  say,
+} from "./page";
 
 /** What an exported file says of a token's energy. */
 type Costs = Record<"joules_arithmetic_estimate" | "joules_with_data_estimate", Joules>;
@@ -152,12 +167,7 @@ test("a tab that dies in the middle of an answer takes no text along", async ({ 
 });
 
 test("a worker that dies in the middle of an answer takes no text along", async ({ page }) => {
-  await open(page, "?backend=cpu");
-  await ready(page);
-  await babble(page);
-  await hold(page, 15);
-  await say(page, "Tell me a long story.");
-  await grown(page, 20);
+  await openInAnswer(page, "?backend=cpu");
   // Nor can another take its place.
   await page.route("**/assets/worker-*.js", (route) => route.abort());
   await page.workers()[0]?.evaluate(() => {
@@ -202,12 +212,7 @@ test("a conversation's own system prompt leaves the person's alone", async ({ pa
 });
 
 test("an answer ends before its model is taken away", async ({ page }) => {
-  const wrong = await open(page);
-  await ready(page);
-  await babble(page);
-  await hold(page, 15);
-  await say(page, "Tell me a long story.");
-  await grown(page, 20);
+  const wrong = await openInAnswer(page);
   await page.getByTestId("settings").click();
   await page.getByLabel("Runs on").selectOption("cpu");
   await hold(page, Number.POSITIVE_INFINITY);

@@ -183,3 +183,14 @@ export async function hold(page: Page, tokens: number): Promise<void> {
     held.goOn = undefined;
   }, tokens);
 }
+
+/** Opens the page and has it in the middle of a long answer, where it is held. Returns what goes wrong from then on, as `open`. */
+export async function openInAnswer(page: Page, query = ""): Promise<string[]> {
+  const wrong = await open(page, query);
+  await ready(page);
+  await babble(page);
+  await hold(page, 15);
+  await say(page, "Tell me a long story.");
+  await grown(page, 20);
+  return wrong;
+}

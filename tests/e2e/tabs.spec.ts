@@ -1,6 +1,6 @@
 // One conversation in two tabs: one writes, the other reads along, and may take over.
 import { type BrowserContext, expect, type Page, test } from "@playwright/test";
-import { action, babble, greedy, grown, hold, kill, open, ready, replyTo, rows, say, watch } from "./page";
+import { action, greedy, grown, hold, kill, open, openInAnswer, ready, replyTo, rows, say, watch } from "./page";
 
 /** Opens the conversation of another tab in a new one. */
 async function follow(context: BrowserContext, title: RegExp): Promise<{ other: Page; wrong: string[] }> {
@@ -15,12 +15,7 @@ async function follow(context: BrowserContext, title: RegExp): Promise<{ other: 
 }
 
 test("a second tab reads along, takes over, and gives back what it wrote", async ({ page, context }) => {
-  const wrong = await open(page);
-  await ready(page);
-  await babble(page);
-  await hold(page, 15);
-  await say(page, "Tell me a long story.");
-  await grown(page, 20);
+  const wrong = await openInAnswer(page);
   const { other, wrong: wrongThere } = await follow(context, /^Tell me/);
   await expect(other.getByTestId("elsewhere")).toBeVisible();
   await expect(page.getByTestId("elsewhere")).toBeHidden();
@@ -67,12 +62,7 @@ test("a second tab reads along, takes over, and gives back what it wrote", async
 });
 
 test("what one tab deletes does not come back from another that writes it", async ({ page, context }) => {
-  const wrong = await open(page);
-  await ready(page);
-  await babble(page);
-  await hold(page, 15);
-  await say(page, "Tell me a long story.");
-  await grown(page, 20);
+  const wrong = await openInAnswer(page);
   const { other, wrong: wrongThere } = await follow(context, /^Tell me/);
   const remove = other.getByRole("button", { name: /^Delete the conversation Tell me/ });
   await remove.click();
