@@ -40,6 +40,12 @@ impl ScanParams<'_> {
         let (b, c) = bc.split_at(self.groups * n);
         (&x[head * p..(head + 1) * p], &b[group * n..(group + 1) * n], &c[group * n..(group + 1) * n])
     }
+
+    /// Δ, and exp(Δ·A), at a token whose dt is this.
+    pub(super) fn step(&self, head: usize, dt: f32) -> (f32, f32) {
+        let delta = softplus(dt + self.dt_bias[head]);
+        (delta, exp(delta * self.a[head]))
+    }
 }
 
 /// One token. `state` is `[h, p, n]`, `xbc` `[c]` (after the convolution), `dt` `[h]`, `y` `[h, p]`.
@@ -48,8 +54,7 @@ pub fn scan_step(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32],
     let (p, n) = (params.head_dim, params.d_state);
     for (head, (state, y)) in state.chunks_exact_mut(p * n).zip(y.chunks_exact_mut(p)).enumerate() {
         let (x, b, c) = params.split(xbc, head);
-        let delta = softplus(dt[head] + params.dt_bias[head]);
-        let decay = exp(delta * params.a[head]);
+        let (delta, decay) = params.step(head, dt[head]);
         for ((row, x), y) in state.chunks_exact_mut(n).zip(x).zip(y) {
             let dx = delta * x;
             let mut sum = 0.0;
