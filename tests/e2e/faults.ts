@@ -49,8 +49,13 @@ globalThis.postMessage = (...given) => {
 export async function inject(page: Page, script = ""): Promise<void> {
   await page.route("**/assets/worker-*.js", async (route) => {
     const response = await route.fetch();
-    await route.fulfill({ response, body: `${PRELUDE}\n${script}\n${await response.text()}` });
+    await route.fulfill({ response, body: withFaults(await response.text(), script) });
   });
+}
+
+/** A worker's own script, with `script` before it. */
+export function withFaults(own: string, script: string): string {
+  return `${PRELUDE}\n${script}\n${own}`;
 }
 
 /** Sets something for the scripts, in the newest worker and in none that follows it. */

@@ -1,5 +1,5 @@
 // A server of dist/ that knows ranges, does wrong what it is told to, and counts what it sends.
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
@@ -65,6 +65,14 @@ export class FaultyServer {
   close(): void {
     this.#server.close();
     this.#server.closeAllConnections();
+  }
+
+  /** Sends a file of dist/assets otherwise than it is. `name` is the beginning of its name. */
+  change(name: string, change: (text: string) => string): void {
+    const file = readdirSync(join(DIST, "assets")).find((one) => one.startsWith(name));
+    if (file === undefined) throw new Error(`there is no dist/assets/${name}`);
+    const text = readFileSync(join(DIST, "assets", file), "utf8");
+    this.instead.set(`assets/${file}`, Buffer.from(change(text)));
   }
 
   /** Forgets what was asked for and sent. */

@@ -12,10 +12,20 @@ globalThis.onPost = ({ type, event }) => {
   if (type === "event" && event.type === "token" && --globalThis.tokensLeft === 0) globalThis[fault]();
 };`;
 
-/** Runs in every page: remembers what it tells of. */
+/** Runs in every page: remembers what it tells of, and has a database that is full while somebody says `full`. */
 const PAGE_SCRIPT = `
 window.replies = [];
 document.addEventListener("mar:reply", ({ detail }) => replies.push(detail));
+window.said = new Set();
+new MutationObserver(() => {
+  said.add(document.querySelector("[data-testid=status]")?.textContent ?? "");
+}).observe(document, { childList: true, subtree: true });
+const { put } = IDBObjectStore.prototype;
+IDBObjectStore.prototype.put = function (...given) {
+  if (!window.full) return put.apply(this, given);
+  this.transaction.abort();
+  throw new DOMException("a test has given no room", "QuotaExceededError");
+};
 `;
 
 /** A conversation as it is stored. */
@@ -43,9 +53,9 @@ export class Person {
   }
 
   /** Opens the page, once. */
-  async open(query: string): Promise<void> {
+  async open(url: string): Promise<void> {
     await this.page.addInitScript(PAGE_SCRIPT);
-    await this.page.goto(`/${query}`);
+    await this.page.goto(url);
     await this.ready();
   }
 
@@ -53,6 +63,12 @@ export class Person {
   async reload(): Promise<void> {
     await this.page.reload();
     await this.ready();
+  }
+
+  /** Waits until the page has said something since it was loaded or filled, even if it says something else by now. */
+  async told(words: string): Promise<void> {
+    const said = async () => (await this.page.evaluate("[...said].join()")) as string;
+    await expect.poll(said).toContain(words);
   }
 
   /** Waits until the model can be asked. */
@@ -73,6 +89,11 @@ export class Person {
     await expect(this.page.getByTestId("stop")).toBeHidden();
     const replies = (await this.page.evaluate(`replies.slice(${before})`)) as Reply[];
     return { asked: await this.asked(), reply: replies[0] };
+  }
+
+  /** Says whether conversations find room in the browser's storage. Chromium looks at its quota only now and then. */
+  async fill(full: boolean): Promise<void> {
+    await this.page.evaluate(`full = ${full}; if (full) said.clear();`);
   }
 
   /** What the engine was asked last; nothing where another has taken its place since. */
