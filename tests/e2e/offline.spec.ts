@@ -1,5 +1,6 @@
 // The page without a network, and a new version of it.
 import { expect, type Page, test } from "@playwright/test";
+import { setInWorker, withFaults } from "./faults";
 import { FaultyServer } from "./faulty";
 import { generate } from "./native";
 import { greedy, ready, replyTo, say, watch } from "./page";
@@ -40,6 +41,21 @@ test("the second visit needs no network: page, model and chat are there", async 
     return keys.flat().map(({ url }) => url);
   });
   expect(cached.filter((url) => url.includes("/models/"))).toEqual([`${server.url}models/index.json`]);
+});
+
+test("a worker that breaks without a network is replaced, also in the first visit", async ({ page }) => {
+  const breaks = `globalThis.onPost = ({ event }) => { if (event?.type === "token" && --globalThis.left === 0) useUpMemory(); };`;
+  server.change("worker-", (own) => withFaults(own, breaks));
+  await page.goto(`${server.url}?backend=cpu`);
+  await ready(page);
+  await installed(page);
+  await greedy(page, 24);
+  server.down = true;
+  await page.context().setOffline(true);
+  await setInWorker(page, { left: 3 });
+  const reply = await replyTo(page, () => say(page, "What do you like to eat?"));
+  expect(reply.tokens).toEqual(generate("What do you like to eat?", 24).tokens);
+  await expect(page.getByTestId("backend")).toContainText("the engine broke");
 });
 
 test("a new version is offered, and comes at the press of a button", async ({ page }) => {
