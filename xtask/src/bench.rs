@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::run::{command, output, run, step};
 use crate::server::Server;
-use crate::test::mar;
+use crate::test::{Profile, mar};
 use crate::{build, paths, setup};
 
 /// What the peer is, exactly.
@@ -35,7 +35,7 @@ impl Bench {
     /// Prints everything.
     pub fn run(&self) -> Result<()> {
         setup::packages()?;
-        let (dist, chromium, mar) = (build::page()?, setup::chromium()?, mar()?);
+        let (dist, chromium, mar) = (build::page()?, setup::chromium()?, mar(Profile::Release)?);
         let folder = paths::scratch().join("bench");
         let model = folder.join(format!("smol-135m-{}", self.active));
         if !model.join("manifest.json").exists() {

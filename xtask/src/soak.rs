@@ -25,7 +25,8 @@ impl Soak {
     pub fn run(&self) -> Result<()> {
         step(&format!("soak: {} turns, seed {}", self.turns, self.seed), || {
             playwright(|playwright| {
-                playwright.arg("soak.spec.ts").args(self.headed.then_some("--headed"));
+                // A seed that fails has said what it has to say.
+                playwright.args(["soak.spec.ts", "--retries", "0"]).args(self.headed.then_some("--headed"));
                 playwright.env("MAR_SOAK_TURNS", self.turns.to_string()).env("MAR_SOAK_SEED", self.seed.to_string());
             })
         })

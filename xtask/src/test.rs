@@ -73,7 +73,8 @@ fn browser() -> Result<()> {
 pub fn playwright(change: impl FnOnce(&mut Command)) -> Result<()> {
     setup::packages()?;
     let (dist, chromium) = (build::page()?, setup::chromium()?);
-    let mar = mar()?;
+    // As `cargo test` has built it: a few short answers are worth no build of their own.
+    let mar = mar(Profile::Dev)?;
     let fixtures = paths::root().join("tests/golden/models");
     let server = Server::start(&dist, &[("/golden", &fixtures)], 0)?;
     let mut playwright = command(paths::node_bin("playwright"));
@@ -83,8 +84,22 @@ pub fn playwright(change: impl FnOnce(&mut Command)) -> Result<()> {
     run(&mut playwright)
 }
 
+/// How the `mar` command is built.
+#[derive(Clone, Copy)]
+pub enum Profile {
+    /// As for `cargo test`
+    Dev,
+    /// As it is measured
+    Release,
+}
+
 /// The `mar` command, which the browser is compared with.
-pub fn mar() -> Result<std::path::PathBuf> {
-    step("build the mar command", || run(&mut cargo(&["build", "--quiet", "--release", "--package", "mar"])))?;
-    Ok(paths::root().join("target/release").join(if cfg!(windows) { "mar.exe" } else { "mar" }))
+pub fn mar(profile: Profile) -> Result<std::path::PathBuf> {
+    let (what, folder): (&[&str], _) = match profile {
+        // By way of a test that runs it: `cargo build` takes other features, and would compile most of it once more.
+        Profile::Dev => (&["test", "--workspace", "--no-run", "--test", "cli"], "debug"),
+        Profile::Release => (&["build", "--package", "mar", "--release"], "release"),
+    };
+    step("build the mar command", || run(cargo(what).arg("--quiet")))?;
+    Ok(paths::root().join("target").join(folder).join(if cfg!(windows) { "mar.exe" } else { "mar" }))
 }
