@@ -120,6 +120,11 @@ export class Person {
     await action(this.page.getByTestId("message-assistant").last(), "Another answer").click();
   }
 
+  /** The last turn of the path that is shown, as the browser's storage has it: another answer of the same words is another turn. */
+  async leaf(): Promise<string | null> {
+    return (await this.#stored()).leaf;
+  }
+
   /** The path that is shown, as the browser's storage has it. Fails where something that was ever on it is lost. */
   async path(): Promise<Message[]> {
     const { turns, leaf } = await this.#stored();

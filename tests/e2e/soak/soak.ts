@@ -243,9 +243,9 @@ export class Soak {
 
   /** Loads the page again while a question is answered: what was written remains. */
   async #leave(act: () => Promise<void>): Promise<void> {
-    const before = JSON.stringify(this.#path);
+    const before = await this.#person.leaf();
     await act();
-    await expect.poll(async () => JSON.stringify(await this.#person.path())).not.toBe(before);
+    await expect.poll(() => this.#person.leaf()).not.toBe(before);
     await this.#person.reload();
     const path = await this.#person.shown();
     this.#path = path;
@@ -254,7 +254,7 @@ export class Soak {
       const right = await this.#right(path.slice(0, -1));
       expect(right.startsWith(said.content), `${said.content} is the beginning of ${right}`).toBe(true);
     }
-    this.#count("reload meanwhile", JSON.stringify(path) !== before);
+    this.#count("reload meanwhile", (await this.#person.leaf()) !== before);
     this.#waiting.length = 0;
   }
 
