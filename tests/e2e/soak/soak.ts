@@ -191,14 +191,10 @@ export class Soak {
     this.#waiting.push(`corrupt a chunk in the storage (${how})`, "corrupt a chunk on its way");
     this.#server.fault = () => ({});
     if (!full) return;
-    // Chromium looks at the quota only now and then; what it found room for after all must be there.
-    const refused = await this.#person.told("not kept for the next visit").then(
-      () => true,
-      () => false,
-    );
+    await this.#person.told("not kept for the next visit");
     await this.#room(undefined);
-    expect(await this.#fetchedAgain(), "what there was no room for").toEqual(refused ? [from] : []);
-    if (refused) this.#waiting.push("fill the quota of the models");
+    expect(await this.#fetchedAgain(), "what there was no room for").toEqual([from]);
+    this.#waiting.push("fill the quota of the models");
   }
 
   /** Loads the page again, and says where the requests for weights begin. */
