@@ -1,7 +1,7 @@
 // A model's files into a loader, in the order that it wants, from the browser's storage and from a server.
 import { type ModelLoader, sha256 as slowSha256 } from "../../pkg/mar";
 import { type Digest, sha256 } from "../store/digest";
-import { type Entry, Library, NOTHING } from "../store/library";
+import { Library, NOTHING, unkept } from "../store/library";
 import { Meter } from "../store/meter";
 import { type Bytes, bytesOf, chunksOf, filesOf, isWeights, type Listed } from "../store/plan";
 import { cannotFetch } from "../store/request";
@@ -47,8 +47,9 @@ export class Downloads {
     loader.file("manifest.json", manifest);
     const files = filesOf(manifest);
     const chunks = chunksOf(files);
-    const entry =
-      (await library?.open({ id, url: folder, manifest, chunks }, told.storing).catch(unkept(told))) ?? NOTHING;
+    const opening = library?.open({ id, url: folder, manifest, chunks }, told.storing);
+    // What cannot be kept is loaded all the same.
+    const entry = (await opening?.catch((error: unknown) => told.storing(unkept(error)))) ?? NOTHING;
     if (!library) told.storing({ keeper: "memory", full: false, why: keep ? "this browser denies storage" : "" });
     const meter = new Meter(bytesOf(chunks), told.progress);
     // What we keep need not be kept twice.
@@ -108,14 +109,6 @@ async function findManifest(
 function wrongManifest(folder: string, found: string, expected: string): string {
   const way = "the model there has changed; reload the page for its newest version, or ask for it without the hash";
   return `${folder}manifest.json has sha-256 ${found}, expected ${expected}; ${way}`;
-}
-
-/** A model that cannot be kept is loaded all the same. */
-function unkept(told: Told): (error: unknown) => Entry {
-  return (error) => {
-    told.storing({ keeper: "memory", full: false, why: `storage cannot be used (${error})` });
-    return NOTHING;
-  };
 }
 
 /** Loads a model without a manifest: nothing says what is right, so nothing is kept. */

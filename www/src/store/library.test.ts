@@ -157,6 +157,26 @@ describe("where there is no room", () => {
     expect(await load(await open())).toBeGreaterThan(2_000_000);
   });
 
+  it("and none in the list either, one that is there is loaded from there, and what is damaged is mended", async () => {
+    await load(await open());
+    const full = async (): Promise<void> => {
+      throw new DOMException("full", "QuotaExceededError");
+    };
+    vi.spyOn(catalogue, "put").mockImplementation(full);
+    vi.spyOn(catalogue, "mark").mockImplementation(full);
+    expect(await load(await open())).toBe(total());
+    expect(told.at(-1)).toEqual({ keeper: "opfs", full: false, why: "" });
+    flip(shelves.models.get("a")?.get(3));
+    expect(await load(await open())).toBe(total() - (model.chunks[3] as Chunk).bytes);
+    expect(await load(await open())).toBe(total());
+  });
+
+  it("in the list for a new one, it is loaded without being kept", async () => {
+    vi.spyOn(catalogue, "put").mockRejectedValue(new DOMException("full", "QuotaExceededError"));
+    expect(await load(await open())).toBe(0);
+    expect(told).toEqual([{ keeper: "memory", full: true, why: "the storage that this browser grants is full" }]);
+  });
+
   it("one that is there is loaded from there", async () => {
     await load(await open());
     quota = 0;

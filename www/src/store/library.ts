@@ -10,6 +10,9 @@ import type { Shelves } from "./shelf";
 /** What is left free: conversations are kept too. */
 const SPARE = 4 << 20;
 
+/** Said of a model that there is no room for. */
+const FULL: Storing = { keeper: "memory", full: true, why: "the storage that this browser grants is full" };
+
 /** A model as the list has it. */
 export interface Listing {
   id: string;
@@ -46,6 +49,12 @@ export const NOTHING: Entry = {
   finish: async () => {},
   close: () => {},
 };
+
+/** Why a model is not kept that could not be written. */
+export function unkept(error: unknown): Storing {
+  if (nameOf(error) === "QuotaExceededError") return FULL;
+  return { keeper: "memory", full: false, why: `it cannot be written (${error})` };
+}
 
 /** A model about to be loaded. */
 export interface Opening {
@@ -114,17 +123,19 @@ export class Library {
     const there = new Set(held.map(({ number }) => number));
     const missing = bytesOf(chunks.filter(({ number }) => !there.has(number)));
     let denied: Storing | undefined;
-    const deny = (full: boolean, why: string): void => {
-      denied ??= { keeper: "memory", full, why };
+    const deny = (why: Storing): void => {
+      denied ??= why;
       tell(denied);
     };
+    const refused = (error: unknown): void => deny(unkept(error));
     if (shelf.busy) {
-      if (missing > 0) deny(false, "another tab is keeping the same model");
+      if (missing > 0) deny({ keeper: "memory", full: false, why: "another tab is keeping the same model" });
     } else {
       const { quota, usage } = await this.#estimate();
       const free = quota === undefined ? Number.POSITIVE_INFINITY : quota - (usage ?? 0) - SPARE;
-      if (missing > Math.max(free, 0)) deny(true, "the storage that this browser grants is full");
-      else await this.#catalogue.put(kept);
+      if (missing > Math.max(free, 0)) deny(FULL);
+      // What is there is read nevertheless; where that is all of it, the list lacks no more than today's date.
+      else await this.#catalogue.put(kept).catch((error: unknown) => missing > 0 && refused(error));
     }
     if (!denied) tell({ keeper, full: false, why: "" });
     return {
@@ -132,15 +143,15 @@ export class Library {
       async read(chunk) {
         return there.has(chunk.number) ? await shelf.read(chunk) : undefined;
       },
-      drop: ({ number }) => this.#catalogue.mark(id, number, false),
+      // Where even that finds no room, the chunk's hash says so at the next load.
+      drop: ({ number }) => this.#catalogue.mark(id, number, false).catch(() => undefined),
       keep: async (chunk, bytes) => {
         if (denied) return;
         try {
           await shelf.write(chunk, bytes);
           await this.#catalogue.mark(id, chunk.number, true);
         } catch (error) {
-          const full = nameOf(error) === "QuotaExceededError";
-          deny(full, full ? "the storage that this browser grants is full" : `it cannot be written (${error})`);
+          refused(error);
         }
       },
       finish: async () => {
