@@ -12,13 +12,26 @@ globalThis.onPost = ({ type, event }) => {
   if (type === "event" && event.type === "token" && --globalThis.tokensLeft === 0) globalThis[fault]();
 };`;
 
-/** Runs in every page: remembers what it tells of, and has a database that is full while somebody says `full`. */
+/**
+ * Runs in every page: remembers what it tells of, as little as will do, and has a database that is full while somebody says
+ * `full`, or from the next answer's first words on if they say `fills`.
+ */
 const PAGE_SCRIPT = `
-window.replies = [];
-document.addEventListener("mar:reply", ({ detail }) => replies.push(detail));
+window.replies = 0;
+document.addEventListener("mar:reply", ({ detail }) => {
+  window.reply = detail;
+  replies += 1;
+});
 window.said = new Set();
+window.full = window.fills = false;
+const last = (id) => [...document.querySelectorAll("[data-testid=" + id + "]")].at(-1);
 new MutationObserver(() => {
-  said.add(document.querySelector("[data-testid=status]")?.textContent ?? "");
+  if (fills && last("stop")?.hidden === false && last("message-assistant")?.textContent) {
+    full = true;
+    fills = false;
+    said.clear();
+  }
+  said.add(last("status")?.textContent ?? "");
 }).observe(document, { childList: true, subtree: true });
 const { put } = IDBObjectStore.prototype;
 IDBObjectStore.prototype.put = function (...given) {
@@ -65,7 +78,7 @@ export class Person {
     await this.ready();
   }
 
-  /** Waits until the page has said something since it was loaded or filled, even if it says something else by now. */
+  /** Waits until the page has said something since it was loaded, asked or filled, even if it says something else by now. */
   async told(words: string): Promise<void> {
     const said = async () => (await this.page.evaluate("[...said].join()")) as string;
     await expect.poll(said).toContain(words);
@@ -78,22 +91,25 @@ export class Person {
 
   /** Does something that brings an answer, and waits for its end. */
   async answered(act: () => Promise<void>, meanwhile: () => Promise<void> = async () => {}): Promise<Answered> {
-    const before = await this.page.evaluate("replies.length");
+    const before = Number(await this.page.evaluate("said.clear(), replies"));
     await act();
     await meanwhile();
     await this.page.waitForFunction((before) => {
-      const { replies } = window as unknown as { replies: Reply[] };
+      const { replies } = window as unknown as { replies: number };
       const status = document.querySelector("[data-testid=status]")?.textContent ?? "";
-      return replies.length > before || /^(There is no answer|The answer was interrupted)/.test(status);
-    }, before as number);
+      return replies > before || /^(There is no answer|The answer was interrupted)/.test(status);
+    }, before);
     await expect(this.page.getByTestId("stop")).toBeHidden();
-    const replies = (await this.page.evaluate(`replies.slice(${before})`)) as Reply[];
-    return { asked: await this.asked(), reply: replies[0] };
+    const reply = (await this.page.evaluate(`replies > ${before} ? reply : undefined`)) as Reply | undefined;
+    return { asked: await this.asked(), reply };
   }
 
-  /** Says whether conversations find room in the browser's storage. Chromium looks at its quota only now and then. */
+  /**
+   * Lets conversations find no room in the browser's storage from the next answer's first words on, or lets them find some
+   * again. Chromium looks at its quota only now and then.
+   */
   async fill(full: boolean): Promise<void> {
-    await this.page.evaluate(`full = ${full}; if (full) said.clear();`);
+    await this.page.evaluate(`fills = ${full}; full = false;`);
   }
 
   /** What the engine was asked last; nothing where another has taken its place since. */

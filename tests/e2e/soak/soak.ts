@@ -61,11 +61,21 @@ const FAULTS = {
 
 const WEIGHTS = "mar-smalltalk/model.safetensors";
 
-/** What is done to the stored model, and where what is fetched again begins: nowhere, where it is the whole file. */
-const DAMAGES = { byte: 1 << 20, truncate: 2 << 20, remove: undefined } as const;
+/**
+ * What is done to the stored model; where what is fetched again begins: nowhere, where it is the whole file; and whether
+ * mending takes room: what is written over something else of the same file takes none.
+ */
+const DAMAGES = {
+  byte: { from: 1 << 20, room: false },
+  truncate: { from: 2 << 20, room: true },
+  remove: { from: undefined, room: true },
+} as const;
 
 /** Bytes that a full browser has for the models. */
 const NO_ROOM = 1;
+
+/** What the page says then. */
+const UNKEPT = "not kept for the next visit: the storage that this browser grants is full";
 
 /** What a fault does to the engine's worker (`WORKER_SCRIPT`). Without a network, another worker must come from what is kept. */
 const FATAL = {
@@ -182,7 +192,7 @@ export class Soak {
   async #corrupt(): Promise<void> {
     const how = this.#chance.of(Object.keys(DAMAGES) as (keyof typeof DAMAGES)[]);
     const full = this.#chance.number() < 0.5;
-    const from = DAMAGES[how];
+    const { from, room } = DAMAGES[how];
     const bad = from ?? 1 << 20;
     await spoil(this.#page, how);
     this.#server.fault = ({ file, time }) => (file === WEIGHTS && time === 0 ? { damage: bad + 5 } : {});
@@ -190,11 +200,10 @@ export class Soak {
     expect(await this.#fetchedAgain(), "what was damaged, twice").toEqual([from, bad]);
     this.#waiting.push(`corrupt a chunk in the storage (${how})`, "corrupt a chunk on its way");
     this.#server.fault = () => ({});
-    if (!full) return;
-    await this.#person.told("not kept for the next visit");
+    if (full && room) await this.#person.told(UNKEPT);
     await this.#room(undefined);
-    expect(await this.#fetchedAgain(), "what there was no room for").toEqual([from]);
-    this.#waiting.push("fill the quota of the models");
+    expect(await this.#fetchedAgain(), "what there was no room for").toEqual(full && room ? [from] : []);
+    if (full) this.#waiting.push("fill the quota of the models");
   }
 
   /** Loads the page again, and says where the requests for weights begin. */
@@ -211,9 +220,9 @@ export class Soak {
     const [cut, full] = [fault === "cut the network", fault === "fill the database"];
     const fatal = fault in FATAL ? FATAL[fault as keyof typeof FATAL] : undefined;
     if (fatal) await this.#set({ fault: fatal, tokensLeft: after });
+    if (full) await this.#person.fill(true);
     const { asked, reply } = await this.#person.answered(act, async () => {
       if (cut) await this.#cut(true);
-      if (full) await this.#person.fill(true);
       if (fault !== "stop") return;
       await expect(page.getByTestId("message-assistant").last()).not.toBeEmpty();
       await page.keyboard.press("Escape");
