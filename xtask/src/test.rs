@@ -56,7 +56,9 @@ impl Part {
             Part::Browser => browser(),
             Part::Training => {
                 setup::environment()?;
-                step("pytest", || run(command(paths::python_bin("python")).args(["-m", "pytest", "training/tests"])))
+                // Compiling, which is most of it, uses one core.
+                let two = ["-m", "pytest", "--numprocesses", "2", "--dist", "loadfile", "training/tests"];
+                step("pytest", || run(command(paths::python_bin("python")).args(two)))
             }
         }
     }
