@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use crate::chat::{ChatError, ChatFiles, ChatFormat};
 use crate::config::Config;
-use crate::format::{FormatError, Manifest, ModelStream, WEIGHTS, WeightsFile};
-use crate::model::Model;
+use crate::format::{FormatError, Manifest, ModelStream, Receiver, Tensor, TensorSpec, WEIGHTS, WeightsFile};
+use crate::gpu::{Device, GpuModelBuilder};
+use crate::model::{Model, ModelBuilder};
 
 /// The files of a model that say how it chats.
 const CHAT_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "generation_config.json"];
@@ -47,11 +48,51 @@ pub enum LoadError {
     },
 }
 
+/// A network's weights, all of them, where they were wanted.
+#[derive(Debug)]
+pub enum Weights {
+    /// In main memory.
+    Memory(Box<Model>),
+    /// On their way to a GPU's memory: whether it took them is told when [`GpuModelBuilder::build`] makes a model of them.
+    Gpu {
+        /// All tensors.
+        builder: Box<GpuModelBuilder>,
+        /// The model's identity ([`crate::format::identity`]).
+        sha256: [u8; 32],
+    },
+}
+
+impl Weights {
+    /// The model, if it is in main memory.
+    pub fn into_model(self) -> Option<Model> {
+        match self {
+            Self::Memory(model) => Some(*model),
+            Self::Gpu { .. } => None,
+        }
+    }
+}
+
+/// Gathers [`Weights`].
+#[derive(Debug)]
+enum Builder {
+    Memory(ModelBuilder),
+    Gpu(Box<GpuModelBuilder>),
+}
+
+impl Receiver for Builder {
+    fn receive(&mut self, spec: &TensorSpec, tensor: Tensor) {
+        match self {
+            Self::Memory(builder) => builder.receive(spec, tensor),
+            Self::Gpu(builder) => builder.receive(spec, tensor),
+        }
+    }
+}
+
 /// A model, and how it chats if it can.
 #[derive(Debug)]
 pub struct Loaded {
     /// The network.
-    pub model: Model,
+    pub weights: Weights,
     /// Its tokenizer and template; `None` where none of their files came.
     pub chat: Option<ChatFormat>,
 }
@@ -66,13 +107,23 @@ pub struct Loader {
     files: HashMap<String, Vec<u8>>,
     /// How it chats, from when the weights begin.
     chat: Option<ChatFormat>,
-    stream: Option<ModelStream>,
+    /// Whether nobody wants to know how it chats.
+    mute: bool,
+    /// Where the weights go, if not to main memory.
+    device: Option<Device>,
+    stream: Option<ModelStream<Builder>>,
 }
 
 impl Loader {
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Leaves out how the model chats: its files are checked and forgotten, for who knows it already.
+    pub fn mute(mut self) -> Self {
+        self.mute = true;
+        self
     }
 
     /// Takes a small file whole.
@@ -92,10 +143,21 @@ impl Loader {
         }
         if name == "config.json" {
             self.config = Some(Config::parse(&bytes).map_err(FormatError::from)?);
-        } else {
+        } else if !self.mute {
             self.files.insert(name.into(), bytes);
         }
         Ok(())
+    }
+
+    /// The network's shape, once `config.json` has come.
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    /// Has the weights go to a GPU's memory tensor by tensor as they come, so that main memory never has more than one of
+    /// them. Those that have begun stay where they are.
+    pub fn onto(&mut self, device: &Device) {
+        self.device = Some(device.clone());
     }
 
     /// Begins `model.safetensors`, or the next piece of it: a file of `file_bytes` bytes.
@@ -116,7 +178,11 @@ impl Loader {
                 };
                 // What is wrong is said before the large files come.
                 self.chat = chat_format(&self.files, config.vocab_size)?;
-                empty.insert(ModelStream::new(config, files))
+                let builder = match &self.device {
+                    Some(device) => Builder::Gpu(Box::new(GpuModelBuilder::new(device, config.clone()))),
+                    None => Builder::Memory(ModelBuilder::new(config.clone())),
+                };
+                empty.insert(ModelStream::into(builder, &config, files))
             }
         };
         Ok(stream.begin(name, file_bytes)?)
@@ -139,12 +205,17 @@ impl Loader {
 
     /// The model, after the last byte.
     pub fn finish(mut self) -> Result<Loaded, LoadError> {
-        let model = self.stream.take().ok_or(LoadError::Order("model.safetensors"))?.finish()?;
+        let stream = self.stream.take().ok_or(LoadError::Order("model.safetensors"))?;
+        let weights = match stream.close()? {
+            (Builder::Memory(builder), sha256) => Weights::Memory(Box::new(builder.build(sha256)?)),
+            (Builder::Gpu(builder), sha256) => Weights::Gpu { builder, sha256 },
+        };
+        let vocab_size = self.config.as_ref().ok_or(LoadError::Order("config.json"))?.vocab_size;
         let chat = match self.chat {
             Some(chat) => Some(chat),
-            None => chat_format(&self.files, model.config.vocab_size)?,
+            None => chat_format(&self.files, vocab_size)?,
         };
-        Ok(Loaded { model, chat })
+        Ok(Loaded { weights, chat })
     }
 }
 

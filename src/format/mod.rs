@@ -24,6 +24,6 @@ pub use manifest::{CHUNK_BYTES, FileEntry, Manifest, sha256_hex};
 pub use packed::field;
 pub use pieces::{WEIGHTS, is_weights, piece_name};
 pub use reader::{Tensor, WeightsReader};
-pub use stream::ModelStream;
+pub use stream::{ModelStream, Receiver};
 pub(crate) use writer::tensor_bytes;
 pub use writer::{files, weights};

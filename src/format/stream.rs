@@ -6,17 +6,24 @@ use sha2::{Digest, Sha256};
 
 use super::error::FormatError;
 use super::incoming::{self, Incoming, WeightsFile};
-use super::reader::WeightsReader;
+use super::layout::TensorSpec;
+use super::reader::{Tensor, WeightsReader};
 use crate::config::Config;
 use crate::model::{Model, ModelBuilder};
 
+/// What tensors are handed to as they come: main memory, or a GPU's.
+pub trait Receiver {
+    /// Takes a checked tensor.
+    fn receive(&mut self, spec: &TensorSpec, tensor: Tensor);
+}
+
 /// Takes the files that hold a model's weights, one after the other, each in parts of any size.
 ///
-/// Beside the model so far it holds a tensor and a chunk of 1 MiB, however many files there are.
+/// Beside what its receiver has so far it holds a tensor and a chunk of 1 MiB, however many files there are.
 #[derive(Debug)]
-pub struct ModelStream {
+pub struct ModelStream<R = ModelBuilder> {
     reader: WeightsReader,
-    builder: ModelBuilder,
+    receiver: R,
     /// What has not begun.
     files: VecDeque<WeightsFile>,
     current: Option<Incoming>,
@@ -27,8 +34,21 @@ pub struct ModelStream {
 impl ModelStream {
     /// For the weights of `config`, which lie in `files`, in this order.
     pub fn new(config: Config, files: Vec<WeightsFile>) -> Self {
-        let reader = WeightsReader::new(&config, incoming::total(&files));
-        Self { reader, builder: ModelBuilder::new(config), files: files.into(), current: None, identity: Sha256::new() }
+        Self::into(ModelBuilder::new(config.clone()), &config, files)
+    }
+
+    /// The model, once the last byte of the last file is there.
+    pub fn finish(self) -> Result<Model, FormatError> {
+        let (builder, identity) = self.close()?;
+        builder.build(identity)
+    }
+}
+
+impl<R: Receiver> ModelStream<R> {
+    /// For the weights of `config`, which lie in `files`, in this order; `receiver` gets them.
+    pub fn into(receiver: R, config: &Config, files: Vec<WeightsFile>) -> Self {
+        let reader = WeightsReader::new(config, incoming::total(&files));
+        Self { reader, receiver, files: files.into(), current: None, identity: Sha256::new() }
     }
 
     /// Begins the next file, which must be called `name` and have `bytes` bytes.
@@ -53,18 +73,19 @@ impl ModelStream {
         };
         current.push(bytes, |checked, digest| {
             self.identity.update(digest);
-            self.reader.push(checked, |spec, tensor| self.builder.insert(&spec.name, tensor))
+            self.reader.push(checked, |spec, tensor| self.receiver.receive(spec, tensor))
         })
     }
 
-    /// The model, once the last byte of the last file is there.
-    pub fn finish(mut self) -> Result<Model, FormatError> {
+    /// The receiver, with all tensors, and the model's identity ([`super::identity`]), once the last byte of the last file is
+    /// there.
+    pub fn close(mut self) -> Result<(R, [u8; 32]), FormatError> {
         self.end()?;
         if let Some(missing) = self.files.front() {
             return Err(FormatError::Pieces(format!("{} is missing; fetch it too", missing.name())));
         }
         self.reader.finish()?;
-        self.builder.build(self.identity.finalize().into())
+        Ok((self.receiver, self.identity.finalize().into()))
     }
 
     fn end(&mut self) -> Result<(), FormatError> {

@@ -1,13 +1,14 @@
 //! A model's weights on the GPU, tensor by tensor, so that a stream of them need never be in main memory whole.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::GpuError;
 use super::device::{Device, Guard};
 use super::kernels::Kernels;
 use crate::config::{Config, Site};
-use crate::format::{Dtype, Tensor, TensorSpec, tensor_bytes, tensors};
+use crate::format::{Dtype, Receiver, Tensor, TensorSpec, tensor_bytes, tensors};
 use crate::model::Model;
 
 /// A piece of a packed matrix that fits one binding: some rows of the embedding, or some columns of a projection.
@@ -90,7 +91,6 @@ impl GpuModel {
 }
 
 /// Gathers a network's tensors on the GPU, in any order.
-#[expect(missing_debug_implementations, reason = "holds futures")]
 pub struct GpuModelBuilder {
     device: Device,
     config: Config,
@@ -98,6 +98,18 @@ pub struct GpuModelBuilder {
     vectors: HashMap<String, wgpu::Buffer>,
     matrices: HashMap<String, Vec<Part>>,
     inv_thresholds: HashMap<String, Vec<f32>>,
+}
+
+impl fmt::Debug for GpuModelBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GpuModelBuilder").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+impl Receiver for GpuModelBuilder {
+    fn receive(&mut self, spec: &TensorSpec, tensor: Tensor) {
+        self.insert(spec, &tensor);
+    }
 }
 
 impl GpuModelBuilder {

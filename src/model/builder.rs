@@ -4,13 +4,19 @@ use std::collections::HashMap;
 
 use super::{Layer, Matrix, Model, Projection};
 use crate::config::{Config, Site};
-use crate::format::{FormatError, Tensor};
+use crate::format::{FormatError, Receiver, Tensor, TensorSpec};
 
 /// Gathers a network's tensors, in any order.
 #[derive(Debug)]
 pub struct ModelBuilder {
     config: Config,
     tensors: HashMap<String, Tensor>,
+}
+
+impl Receiver for ModelBuilder {
+    fn receive(&mut self, spec: &TensorSpec, tensor: Tensor) {
+        self.insert(&spec.name, tensor);
+    }
 }
 
 impl ModelBuilder {

@@ -1,14 +1,15 @@
 //! Every kind of hardware that an engine can run on is chosen here, and why is said.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
 use wasm_bindgen::JsError;
 
+use crate::config::Config;
 use crate::cpu::{Cpu, Kernels};
 use crate::engine::Engine;
-use crate::gpu::{CHUNK, Device, Gpu, GpuError, GpuModel};
+use crate::gpu::{CHUNK, Device, Gpu, GpuError, GpuModelBuilder};
+use crate::loader::Weights;
 use crate::model::Model;
 
 /// `Backend` of `types.ts`: what is asked for.
@@ -20,6 +21,15 @@ pub(super) enum Backend {
 }
 
 impl Backend {
+    /// Its name in JavaScript.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::WebGpu => "webgpu",
+        }
+    }
+
     /// By its name in JavaScript.
     pub fn parse(name: &str) -> Result<Self, JsError> {
         match name {
@@ -40,42 +50,46 @@ pub(super) struct BackendChoice {
 }
 
 /// An engine, and why it is this one.
-type Chosen = (Engine, BackendChoice);
+pub(super) type Chosen = (Engine, BackendChoice);
 
-/// An engine of `model` on what was asked for. In a box, so that its code is there once for all who choose.
-pub(super) fn choose(backend: Backend, model: Model) -> Pin<Box<dyn Future<Output = Result<Chosen, GpuError>>>> {
-    Box::pin(choose_now(backend, model))
+/// What is to run a model, and why: settled before its weights come, so that they go where they are needed.
+#[derive(Debug)]
+pub(super) enum Place {
+    Cpu(String),
+    Gpu(Device, &'static str),
 }
 
-async fn choose_now(backend: Backend, model: Model) -> Result<Chosen, GpuError> {
-    match backend {
-        Backend::Cpu => Ok(on_cpu(model, "the CPU was asked for".into())),
-        Backend::WebGpu => {
-            let device = Device::open(&model.config).await?;
-            match on_gpu(device, &model, "WebGPU was asked for").await {
-                Ok(chosen) => Ok(chosen),
-                // Where there is no WebGPU, whoever asks for it must be told. Where it fails, there is a reply nevertheless.
-                Err(error) => match error.trouble() {
-                    Some(why) => Ok(on_cpu(model, format!("{why} while the model was loaded"))),
-                    None => Err(error),
-                },
-            }
-        }
-        Backend::Auto => {
-            let why = match Device::open(&model.config).await {
-                Ok(device) if !device.is_software() => {
-                    let name = device.name().to_owned();
-                    match on_gpu(device, &model, "WebGPU offers a GPU").await {
-                        Ok(chosen) => return Ok(chosen),
-                        Err(error) => format!("WebGPU's {name} did not take the model ({error})"),
-                    }
-                }
-                Ok(device) => format!("WebGPU's only adapter, {}, is a CPU that plays a GPU", device.name()),
+impl Place {
+    /// For a model of this shape.
+    pub async fn choose(backend: Backend, config: &Config) -> Result<Self, GpuError> {
+        match backend {
+            Backend::Cpu => Ok(Self::Cpu("the CPU was asked for".into())),
+            // Where there is no WebGPU, whoever asks for it must be told.
+            Backend::WebGpu => Ok(Self::Gpu(Device::open(config).await?, "WebGPU was asked for")),
+            Backend::Auto => Ok(match Device::open(config).await {
+                Ok(device) if !device.is_software() => Self::Gpu(device, "WebGPU offers a GPU"),
+                Ok(device) => Self::Cpu(format!("WebGPU's only adapter, {}, is a CPU that plays a GPU", device.name())),
                 // Why not is a list of what natively there might be.
-                Err(GpuError::NoAdapter(_)) => "WebGPU offers no GPU here".into(),
-                Err(error) => format!("WebGPU could not be used ({error})"),
-            };
-            Ok(on_cpu(model, why))
+                Err(GpuError::NoAdapter(_)) => Self::Cpu("WebGPU offers no GPU here".into()),
+                Err(error) => Self::Cpu(format!("WebGPU could not be used ({error})")),
+            }),
+        }
+    }
+
+    /// The GPU, if that is it.
+    pub fn device(&self) -> Option<&Device> {
+        match self {
+            Self::Cpu(_) => None,
+            Self::Gpu(device, _) => Some(device),
+        }
+    }
+
+    /// The engine, with weights that went here.
+    pub async fn engine(self, weights: Weights) -> Result<Chosen, GpuError> {
+        match (self, weights) {
+            (Self::Cpu(why), Weights::Memory(model)) => Ok(on_cpu(*model, why)),
+            (Self::Gpu(device, why), Weights::Gpu { builder, sha256 }) => on_gpu(device, *builder, sha256, why).await,
+            _ => Err(GpuError::Fault("the weights went elsewhere".into())),
         }
     }
 }
@@ -86,28 +100,16 @@ fn on_cpu(model: Model, why: String) -> Chosen {
     (cpu.into(), choice)
 }
 
-/// On `device`; where that is lost meanwhile, on the one that is opened then.
-async fn on_gpu(mut device: Device, model: &Model, why: &str) -> Result<Chosen, GpuError> {
-    let gpu = match upload(&device, model).await {
-        Err(error) if error.ends_device() => {
-            device = Device::open(&model.config).await?;
-            upload(&device, model).await?
-        }
-        other => other?,
-    };
-    let mut why = why.to_owned();
+async fn on_gpu(device: Device, builder: GpuModelBuilder, sha256: [u8; 32], why: &str) -> Result<Chosen, GpuError> {
+    let gpu = async { Gpu::new(builder.build(sha256).await?).await }.await;
+    if gpu.is_err() {
+        // What has come is given back now, not when the garbage is collected.
+        device.destroy();
+    }
+    let (gpu, mut why) = (gpu?, why.to_owned());
     if gpu.chunk() < CHUNK {
         why.push_str(&format!(", whose memory is short, so it takes {} tokens at a time", gpu.chunk()));
     }
     let choice = BackendChoice { device: "webgpu", name: format!("the GPU, {}", device.name()), why };
     Ok((gpu.into(), choice))
-}
-
-async fn upload(device: &Device, model: &Model) -> Result<Gpu, GpuError> {
-    let gpu = async { Gpu::new(GpuModel::upload(device, model).await?).await }.await;
-    if gpu.is_err() {
-        // What has come is given back now, not when the garbage is collected.
-        device.destroy();
-    }
-    gpu
 }

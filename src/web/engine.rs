@@ -8,24 +8,37 @@ use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
 use super::aside;
-use super::backend::{Backend, choose};
+use super::backend::{Backend, Chosen, Place};
 use super::chat;
 use super::dials::Dials;
 use super::listener::Listener;
-use super::rescue::Rescue;
+use super::rescue::{Rescue, Spare};
 use super::to_js;
 use crate::chat::{ChatFormat, Message};
 use crate::config::Site;
 use crate::cpu::Sampling;
+use crate::gpu::GpuError;
 use crate::loader::{LoadError, Loaded, Loader};
-use crate::model::Model;
 use crate::session::Session;
 
 /// Takes a model's files: `manifest.json` first, if there is one, then the small files, then the weights,
-/// whole or in pieces, each file in parts of any size.
+/// whole or in pieces, each file in parts of any size. Before the weights it is said what is to run the model.
 #[wasm_bindgen]
 #[derive(Debug, Default)]
-pub struct ModelLoader(Loader);
+pub struct ModelLoader {
+    files: Loader,
+    /// What was asked for, and what that means here.
+    place: Option<(Backend, Place)>,
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EngineError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
 
 #[wasm_bindgen]
 impl ModelLoader {
@@ -35,43 +48,80 @@ impl ModelLoader {
         Self::default()
     }
 
+    /// A loader of a model that was loaded before: how it chats is known.
+    pub fn again() -> Self {
+        Self { files: Loader::new().mute(), place: None }
+    }
+
     /// Takes a small file whole.
     pub fn file(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), JsError> {
-        Ok(self.0.file(name, bytes)?)
+        Ok(self.files.file(name, bytes)?)
+    }
+
+    /// Opens the hardware asked for, on which the weights go as they come: after `config.json`, before the weights.
+    pub async fn place(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Backend")] backend: String,
+    ) -> Result<(), JsError> {
+        let backend = Backend::parse(&backend)?;
+        let config = self.files.config().ok_or(LoadError::Order("config.json"))?;
+        let place = Place::choose(backend, config).await?;
+        if let Some(device) = place.device() {
+            self.files.onto(device);
+        }
+        self.place = Some((backend, place));
+        Ok(())
     }
 
     /// Begins `model.safetensors`, or the next piece of it, whose size in bytes must be known.
     pub fn weights(&mut self, name: &str, file_bytes: f64) -> Result<(), JsError> {
         // Beyond 2^53 a JavaScript number is not exact, and no file is that large.
-        Ok(self.0.weights(name, file_bytes as u64)?)
+        Ok(self.files.weights(name, file_bytes as u64)?)
     }
 
     /// Takes the next bytes of the file that has begun.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), JsError> {
-        Ok(self.0.push(bytes)?)
+        Ok(self.files.push(bytes)?)
     }
 
-    /// The engine, after the last byte, on the hardware asked for. It tells `listener` of what happens while it works; where a GPU
-    /// is lost, it asks `spare` for the model, and goes on elsewhere.
+    /// Ends a load that came to nothing. What a GPU has of it is given back now, not when the garbage is collected.
+    pub fn abandon(self) {
+        if let Some(device) = self.place.as_ref().and_then(|(_, place)| place.device()) {
+            device.destroy();
+        }
+    }
+
+    /// The engine, after the last byte. It tells `listener` of what happens while it works; where a GPU is lost, now or later, it
+    /// asks `spare` for the model once more, for the hardware that is to go on.
     pub async fn finish(
         self,
-        #[wasm_bindgen(unchecked_param_type = "Backend")] backend: String,
         #[wasm_bindgen(unchecked_param_type = "Listener")] listener: Function,
-        #[wasm_bindgen(unchecked_param_type = "() => Promise<ModelLoader>")] spare: Function,
+        #[wasm_bindgen(unchecked_param_type = "(backend: Backend) => Promise<ModelLoader>")] spare: Function,
     ) -> Result<Engine, JsError> {
-        let backend = Backend::parse(&backend)?;
-        let Loaded { model, chat } = self.0.finish()?;
-        let dials = Dials::new(&model.config);
-        let (engine, choice) = choose(backend, model).await?;
-        let rescue = Rescue::new(spare, Listener(listener), backend, choice);
-        Ok(Engine { session: Session::new(engine), format: chat, dials, rescue })
+        let (loaded, asked, place) = self.settle()?;
+        let spare = Spare(spare);
+        let (engine, choice) = match place.engine(loaded.weights).await {
+            Ok(chosen) => chosen,
+            Err(error) => spare.instead(error, asked).await?,
+        };
+        let dials = Dials::new(engine.config());
+        let rescue = Rescue::new(spare, Listener(listener), asked, choice);
+        Ok(Engine { session: Session::new(engine), format: loaded.chat, dials, rescue })
     }
 }
 
 impl ModelLoader {
-    /// The network alone, after the last byte.
-    pub(super) fn model(self) -> Result<Model, LoadError> {
-        Ok(self.0.finish()?.model)
+    /// What runs the model, after the last byte.
+    pub(super) async fn engine(self) -> Result<Chosen, EngineError> {
+        let (loaded, _, place) = self.settle()?;
+        Ok(place.engine(loaded.weights).await?)
+    }
+
+    /// All that came, what was asked for, and what that means here.
+    fn settle(self) -> Result<(Loaded, Backend, Place), LoadError> {
+        let loaded = self.files.finish()?;
+        let (asked, place) = self.place.ok_or(LoadError::Order("what is to run the model"))?;
+        Ok((loaded, asked, place))
     }
 }
 

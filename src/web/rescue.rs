@@ -8,18 +8,57 @@ use wasm_bindgen::convert::TryFromJsValue;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use super::backend::{Backend, BackendChoice, choose};
-use super::engine::ModelLoader;
+use super::backend::{Backend, BackendChoice, Chosen};
+use super::engine::{EngineError, ModelLoader};
 use super::listener::{Event, Listener};
 use crate::gpu::GpuError;
-use crate::model::Model;
 use crate::session::{Session, SessionError};
+
+/// JavaScript's function that fetches the model once more, for a backend: a promise of a `ModelLoader`.
+#[derive(Debug)]
+pub(super) struct Spare(pub Function);
+
+impl Spare {
+    /// An engine on `backend`, or the error of its GPU, or else why not.
+    async fn engine(&self, backend: Backend) -> Result<Chosen, Failure> {
+        let words = |error: JsValue| {
+            let message = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+            Failure(None, message.unwrap_or_else(|| format!("{error:?}")))
+        };
+        let promise = self.0.call1(&JsValue::UNDEFINED, &backend.as_str().into()).map_err(words)?;
+        let loader = JsFuture::from(Promise::resolve(&promise)).await.map_err(words)?;
+        let loader = ModelLoader::try_from_js_value(loader).map_err(words)?;
+        loader.engine().await.map_err(|error| match error {
+            EngineError::Gpu(gpu) => Failure(gpu.trouble(), gpu.to_string()),
+            EngineError::Load(error) => Failure(None, error.to_string()),
+        })
+    }
+
+    /// An engine when the first one came to nothing while it was loaded: where its GPU was lost once more what was `asked` for,
+    /// else, or where that comes to nothing too, the CPU.
+    pub async fn instead(&self, error: GpuError, asked: Backend) -> Result<Chosen, JsError> {
+        let Some(mut why) = error.trouble() else { return Err(error.into()) };
+        if error.ends_device() {
+            match self.engine(asked).await {
+                Ok(chosen) => return Ok(chosen),
+                Err(Failure(trouble, words)) => why = trouble.unwrap_or(words),
+            }
+        }
+        let (engine, mut choice) = self.engine(Backend::Cpu).await.map_err(|Failure(_, words)| {
+            JsError::new(&format!("{why}, and the model could not be fetched again ({words}); load it once more"))
+        })?;
+        choice.why = format!("{why} while the model was loaded");
+        Ok((engine, choice))
+    }
+}
+
+/// Why there is no engine: what its GPU did, in a few words, if that is it; and in full.
+struct Failure(Option<String>, String);
 
 /// What takes over from an engine, and who is told.
 #[derive(Debug)]
 pub(super) struct Rescue {
-    /// JavaScript's function that fetches the model once more: a promise of a `ModelLoader`.
-    spare: Function,
+    spare: Spare,
     listener: Listener,
     /// What the person wants.
     asked: Backend,
@@ -30,7 +69,7 @@ pub(super) struct Rescue {
 }
 
 impl Rescue {
-    pub fn new(spare: Function, listener: Listener, asked: Backend, choice: BackendChoice) -> Self {
+    pub fn new(spare: Spare, listener: Listener, asked: Backend, choice: BackendChoice) -> Self {
         Self { spare, listener, asked, choice, stuck: false }
     }
 
@@ -86,24 +125,21 @@ impl Rescue {
             gpu.model().device().destroy();
         }
         loop {
-            let model = self.model().await.map_err(|words| {
-                JsError::new(&format!("{why}, and the model could not be fetched again ({words}); load it once more"))
-            })?;
-            match take_over(backend, model, session).await {
+            let failure = match self.take_over(backend, session).await {
                 Ok(choice) => {
                     self.choice = choice;
                     break;
                 }
-                Err(error) if backend == Backend::Cpu => return Err(error.into()),
-                Err(error) => {
-                    let words = match &error {
-                        SessionError::Gpu(gpu) => gpu.trouble(),
-                        _ => None,
-                    };
-                    why = format!("{why}, and no other could take over ({})", words.unwrap_or(error.to_string()));
-                    backend = Backend::Cpu;
-                }
+                Err(failure) => failure,
+            };
+            let Failure(trouble, words) = failure;
+            if backend == Backend::Cpu {
+                return Err(JsError::new(&format!(
+                    "{why}, and the CPU could not take over ({words}); load the model once more"
+                )));
             }
+            why = format!("{why}, and no other could take over ({})", trouble.unwrap_or(words));
+            backend = Backend::Cpu;
         }
         // Nobody has asked for the CPU.
         let more = if backend == Backend::Cpu { String::new() } else { format!("; {}", self.choice.why) };
@@ -111,16 +147,16 @@ impl Rescue {
         Ok(why)
     }
 
-    /// The model once more, or why not.
-    async fn model(&self) -> Result<Model, String> {
-        let words = |error: JsValue| {
-            let message = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
-            message.unwrap_or_else(|| format!("{error:?}"))
-        };
-        let spare = self.spare.call0(&JsValue::UNDEFINED).map_err(words)?;
-        let spare = JsFuture::from(Promise::resolve(&spare)).await.map_err(words)?;
-        let spare = ModelLoader::try_from_js_value(spare).map_err(words)?;
-        spare.model().map_err(|error| error.to_string())
+    /// Goes on with another engine in the place of the session's.
+    async fn take_over(&self, backend: Backend, session: &mut Session) -> Result<BackendChoice, Failure> {
+        let (engine, choice) = self.spare.engine(backend).await?;
+        // What is computed again was booked when it was computed first.
+        let mut again = session.ledger();
+        session.recover(engine, &mut again).await.map_err(|error| {
+            let trouble = if let SessionError::Gpu(gpu) = &error { gpu.trouble() } else { None };
+            Failure(trouble, error.to_string())
+        })?;
+        Ok(choice)
     }
 }
 
@@ -128,13 +164,4 @@ impl Rescue {
 async fn make_do(session: &mut Session) -> Option<usize> {
     let mut again = session.ledger();
     session.make_do(&mut again).await
-}
-
-/// Goes on with another engine in the place of the session's.
-async fn take_over(backend: Backend, model: Model, session: &mut Session) -> Result<BackendChoice, SessionError> {
-    let (engine, choice) = choose(backend, model).await?;
-    // What is computed again was booked when it was computed first.
-    let mut again = session.ledger();
-    session.recover(engine, &mut again).await?;
-    Ok(choice)
 }

@@ -2,9 +2,13 @@
 
 use std::sync::OnceLock;
 
-use crate::common::{cut, model, read_file};
+use crate::common::{cpu_session, cut, gpu_device, model, read_file};
+use crate::recovery::{decode, prefill};
 use mar::format::{CHUNK_BYTES, Manifest, WEIGHTS};
-use mar::loader::{Loaded, Loader};
+use mar::gpu::Gpu;
+use mar::loader::{Loaded, Loader, Weights};
+use mar::session::Session;
+use pollster::block_on;
 use proptest::prelude::*;
 
 const SMALL: [&str; 5] =
@@ -70,11 +74,38 @@ fn in_pieces(sizes: &[usize]) -> (Loader, Vec<(String, Vec<u8>)>) {
 }
 
 #[test]
+fn weights_go_straight_to_a_gpu() {
+    let mut loader = loader(&SMALL);
+    loader.onto(&gpu_device(loader.config().expect("a shape")));
+    let loaded = send_whole(loader, read(WEIGHTS), MIB + 1).expect("a good model");
+    let Weights::Gpu { builder, sha256 } = loaded.weights else { panic!("the weights are in main memory") };
+    assert!(loaded.chat.is_some());
+    let gpu = block_on(async { Gpu::new(builder.build(sha256).await?).await }).expect("room on the GPU");
+    let tokens = [Session::new(gpu), cpu_session("mar-smalltalk")].map(|mut session| {
+        prefill(&mut session, &[5, 6, 7]).expect("a good prompt");
+        decode(&mut session, 20)
+    });
+    assert_eq!(tokens[0], tokens[1]);
+}
+
+#[test]
+fn a_mute_loader_checks_how_a_model_chats_and_forgets_it() {
+    let mut mute = Loader::new().mute();
+    SMALL.iter().for_each(|file| mute.file(file, read(file)).expect(file));
+    let loaded = send_whole(mute, read(WEIGHTS), MIB).expect("a good model");
+    assert!(loaded.chat.is_none());
+    let mut mute = Loader::new().mute();
+    mute.file("manifest.json", read("manifest.json")).expect("a good manifest");
+    let error = mute.file("tokenizer.json", b"{}".to_vec()).expect_err("refused").to_string();
+    assert!(error.starts_with("tokenizer.json: "), "{error}");
+}
+
+#[test]
 fn parts_of_any_size_give_the_same_model() {
     let weights = read(WEIGHTS);
     for part in [1000, MIB, MIB + 1, weights.len()] {
         let loaded = send_whole(loader(&SMALL), weights.clone(), part).expect("a good model");
-        assert_eq!(loaded.model, *model("mar-smalltalk"), "{part}");
+        assert_eq!(loaded.weights.into_model().expect("a model in memory"), *model("mar-smalltalk"), "{part}");
         assert!(loaded.chat.is_some());
     }
 }
@@ -91,7 +122,7 @@ proptest! {
         static WHOLE: OnceLock<std::sync::Arc<mar::model::Model>> = OnceLock::new();
         let (loader, files) = in_pieces(&sizes);
         let loaded = send(loader, &files, parts.into_iter().cycle()).expect("a good model");
-        prop_assert_eq!(&loaded.model, &**WHOLE.get_or_init(|| model("mar-smalltalk")));
+        prop_assert_eq!(&loaded.weights.into_model().expect("a model in memory"), &**WHOLE.get_or_init(|| model("mar-smalltalk")));
     }
 
     /// One flipped bit anywhere: the piece and the chunk are named.

@@ -13,6 +13,8 @@ const UNLISTED = ["config.json", "tokenizer.json", "tokenizer_config.json", "gen
 
 /** Told while a model comes. */
 export interface Told {
+  /** The weights are next. */
+  weights: () => Promise<void>;
   progress: (progress: Progress) => void;
   storing: (storing: Storing) => void;
 }
@@ -41,7 +43,7 @@ export class Downloads {
     const folder = url.endsWith("/") ? url : `${url}/`;
     const library = keep ? await Library.open(true) : undefined;
     const manifest = await findManifest(folder, sha256, library);
-    if (!manifest) return await loadUnlisted(folder, loader, told.progress);
+    if (!manifest) return await loadUnlisted(folder, loader, told);
     const id = await digest(manifest);
     if (sha256 !== undefined && id !== sha256.toLowerCase()) throw new Error(wrongManifest(folder, id, sha256));
     loader.file("manifest.json", manifest);
@@ -60,7 +62,7 @@ export class Downloads {
     // Also while nothing comes.
     const ticks = setInterval(() => meter.tick(), 1000);
     try {
-      await feed(loader, files, stream);
+      await feed(loader, files, stream, told);
       meter.tick();
     } finally {
       clearInterval(ticks);
@@ -71,11 +73,14 @@ export class Downloads {
 }
 
 /** Hands chunks to the loader: small files whole, the weights as they come. */
-async function feed(loader: ModelLoader, files: readonly Listed[], stream: ChunkStream): Promise<void> {
+async function feed(loader: ModelLoader, files: readonly Listed[], stream: ChunkStream, told: Told): Promise<void> {
+  let weights = false;
   let small: { bytes: Bytes; filled: number } | undefined;
   for await (const { chunk, bytes } of stream.pieces()) {
     const size = files.find(({ path }) => path === chunk.file)?.bytes ?? 0;
     if (isWeights(chunk.file)) {
+      if (!weights) await told.weights();
+      weights = true;
       if (chunk.index === 0) loader.weights(chunk.file, size);
       loader.push(bytes);
       continue;
@@ -112,7 +117,7 @@ function wrongManifest(folder: string, found: string, expected: string): string 
 }
 
 /** Loads a model without a manifest: nothing says what is right, so nothing is kept. */
-async function loadUnlisted(folder: string, loader: ModelLoader, report: (progress: Progress) => void): Promise<void> {
+async function loadUnlisted(folder: string, loader: ModelLoader, told: Told): Promise<void> {
   for (const name of UNLISTED) {
     const bytes = await take(folder, name);
     if (bytes) loader.file(name, bytes);
@@ -124,8 +129,9 @@ async function loadUnlisted(folder: string, loader: ModelLoader, report: (progre
   if (!response?.body) throw new Error(`${url} is not there`);
   const bytes = Number(response.headers.get("content-length") ?? Number.NaN);
   if (!Number.isSafeInteger(bytes)) throw new Error(`the server does not tell how large ${url} is`);
+  await told.weights();
   loader.weights("model.safetensors", bytes);
-  const meter = new Meter(bytes, report);
+  const meter = new Meter(bytes, told.progress);
   const reader = response.body.getReader();
   const next = (): Promise<ReadableStreamReadResult<Uint8Array>> =>
     reader.read().catch((error: unknown) => {

@@ -5,6 +5,7 @@ import { adapterName, withName } from "./adapter";
 import { Breather } from "./breather";
 import { Downloads } from "./download";
 import {
+  type Backend,
   type BackendChoice,
   type Dial,
   type FromEngine,
@@ -49,14 +50,19 @@ function loaded(): Engine {
   return engine;
 }
 
-/** The model once more, and all of it: its engine has lost its GPU. */
-async function fetchModel(source: Source): Promise<ModelLoader> {
+/** The model, on its way to what is to run it. */
+async function fetchModel(loader: ModelLoader, source: Source, backend: Backend): Promise<ModelLoader> {
   post({ type: "excuse", why: "fetching" });
-  const loader = new ModelLoader();
-  await downloads.load(source, loader, {
-    progress: (progress) => post({ type: "progress", progress }),
-    storing: (storing) => post({ type: "storing", storing }),
-  });
+  try {
+    await downloads.load(source, loader, {
+      weights: () => loader.place(backend),
+      progress: (progress) => post({ type: "progress", progress }),
+      storing: (storing) => post({ type: "storing", storing }),
+    });
+  } catch (error) {
+    loader.abandon();
+    throw error;
+  }
   post({ type: "excuse", why: "building" });
   return loader;
 }
@@ -66,9 +72,9 @@ const jobs: { [J in Job]: (ask: Jobs[J]["ask"]) => Promise<Jobs[J]["answer"]> } 
     engine?.free();
     dials?.free();
     engine = dials = undefined;
-    const loader = await fetchModel(ask.source);
+    const loader = await fetchModel(new ModelLoader(), ask.source, ask.backend);
     adapter = await adapterName();
-    engine = await loader.finish(ask.backend, listen, () => fetchModel(ask.source));
+    engine = await loader.finish(listen, (backend) => fetchModel(ModelLoader.again(), ask.source, backend));
     dials = engine.dials();
     return { shape: engine.shape(), backend: named(engine.backend()) };
   },
