@@ -47,3 +47,14 @@ test("an answer that goes on keeps its beginning, and one that begins anew does 
   expect(positions(log, "a")).toEqual([2]);
   expect(log.textAt(4)).toBe(undefined);
 });
+
+test("an answer that is gone back to is as it was", () => {
+  const log = new AnswerLog();
+  for (const position of [3, 4]) log.add("a", token(position));
+  const before = [...log.of("a")];
+  log.add("b", token(9));
+  expect(log.of("a")).toEqual(before);
+  expect(log.add("a", token(5))).toBe(false);
+  expect(positions(log, "a")).toEqual([3, 4, 5]);
+  expect(positions(log, "b")).toEqual([9]);
+});

@@ -1,14 +1,16 @@
 // What the tokens of the newest answers took, for whoever looks back; and whose tokens the engine's conversation has.
 import type { TokenEvent } from "../mar/types";
 import type { TokenCost } from "../pictures";
+import { packCosts, unpackCosts } from "./keep/costs";
 
-/** Tokens whose costs are held. With thirty layers one takes about six kilobytes. */
+/** Tokens whose costs are held. With thirty layers one takes about six kilobytes, and packed less than two. */
 const HELD = 8192;
 
-/** Costs by answer. */
+/** Costs by answer. Those of the answer that was used last are at hand, the others packed. */
 export class AnswerLog {
-  /** The answer that was used last is the last one. */
-  readonly #answers = new Map<string, TokenCost[]>();
+  #newest: { answer: string; costs: TokenCost[] } | undefined;
+  /** The one that was used last is the last one. */
+  readonly #packed = new Map<string, { bytes: Uint8Array; tokens: number }>();
   /** Which answer the engine's conversation has at a position, and the token's text. */
   readonly #owners = new Map<number, { answer: string; text: string }>();
   readonly #most: number;
@@ -20,7 +22,7 @@ export class AnswerLog {
 
   /** Books a token. True where it begins an answer, or a part of one: what the engine had from there on is gone. */
   add(answer: string, event: TokenEvent): boolean {
-    let costs = this.#answers.get(answer) ?? [];
+    let costs = this.#costs(answer);
     const last = costs.at(-1);
     const begins = last === undefined || event.position <= last.position;
     if (begins) {
@@ -45,7 +47,7 @@ export class AnswerLog {
 
   /** The costs of an answer; none where they are not held. */
   of(answer: string): readonly TokenCost[] {
-    return this.#answers.get(answer) ?? [];
+    return this.#costs(answer);
   }
 
   /** The text of a token, where the engine's conversation has that answer there. */
@@ -73,15 +75,24 @@ export class AnswerLog {
     for (const at of this.#owners.keys()) if (at >= position) this.#owners.delete(at);
   }
 
+  #costs(answer: string): TokenCost[] {
+    if (this.#newest?.answer === answer) return this.#newest.costs;
+    const packed = this.#packed.get(answer);
+    return packed ? unpackCosts(packed.bytes) : [];
+  }
+
   #put(answer: string, costs: TokenCost[]): void {
-    this.#answers.delete(answer);
-    this.#answers.set(answer, costs);
-    let held = 0;
-    for (const { length } of this.#answers.values()) held += length;
-    for (const [oldest, { length }] of this.#answers) {
-      if (held <= this.#most || oldest === answer) break;
-      this.#answers.delete(oldest);
-      held -= length;
+    const before = this.#newest;
+    this.#newest = { answer, costs };
+    this.#packed.delete(answer);
+    if (before && before.answer !== answer)
+      this.#packed.set(before.answer, { bytes: packCosts(before.costs), tokens: before.costs.length });
+    let held = costs.length;
+    for (const { tokens } of this.#packed.values()) held += tokens;
+    for (const [oldest, { tokens }] of this.#packed) {
+      if (held <= this.#most) break;
+      this.#packed.delete(oldest);
+      held -= tokens;
     }
   }
 }
