@@ -122,8 +122,8 @@ export class Soak {
   }
 
   /**
-   * Opens the page, and has a first question answered on the CPU, on a GPU, on another GPU when that was lost, and on the
-   * CPU after both: a worker's memory never shrinks, so it must have had whatever it may have to hold.
+   * Opens the page, has a first question answered on the CPU, on a GPU, on another GPU when that was lost, and on the CPU after
+   * both, and chats for once as long as a chat gets: a worker's memory never shrinks, so it must have had what it may have to hold.
    */
   static async begin(page: Page, browser: Browser, seed: number): Promise<Soak> {
     const fresh = await (await browser.newContext()).newPage();
@@ -140,6 +140,10 @@ export class Soak {
       else await soak.#switchTo(backend);
       await soak.#greet();
     }
+    while (soak.#path.length < MOST_MESSAGES) {
+      await soak.#answer(() => soak.#person.say(QUESTIONS[0]), "nothing", 0);
+    }
+    await soak.#greet();
     soak.#begun = true;
     return soak;
   }
