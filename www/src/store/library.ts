@@ -116,9 +116,11 @@ export class Library {
     const known = await this.#catalogue.get(id);
     const shelves = this.#shelves.find(({ keeper }) => keeper === known?.keeper) ?? this.#shelves[0];
     const { keeper } = shelves;
-    const shelf = await shelves.open(id);
     const kept: Kept = { id, url, keeper, manifest, bytes: bytesOf(chunks), chunks: chunks.length, used: Date.now() };
     const marked = new Set(known?.keeper === keeper ? await this.#catalogue.chunks(id) : []);
+    const { quota, usage } = await this.#estimate();
+    // Last: whoever has it must close it.
+    const shelf = await shelves.open(id);
     const held = chunks.filter((chunk) => marked.has(chunk.number) && shelf.holds(chunk));
     const there = new Set(held.map(({ number }) => number));
     const missing = bytesOf(chunks.filter(({ number }) => !there.has(number)));
@@ -131,7 +133,6 @@ export class Library {
     if (shelf.busy) {
       if (missing > 0) deny({ keeper: "memory", full: false, why: "another tab is keeping the same model" });
     } else {
-      const { quota, usage } = await this.#estimate();
       const free = quota === undefined ? Number.POSITIVE_INFINITY : quota - (usage ?? 0) - SPARE;
       if (missing > Math.max(free, 0)) deny(FULL);
       // What is there is read nevertheless; where that is all of it, the list lacks no more than today's date.
