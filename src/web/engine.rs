@@ -119,9 +119,16 @@ impl ModelLoader {
 
     /// All that came, what was asked for, and what that means here.
     fn settle(self) -> Result<(Loaded, Backend, Place), LoadError> {
-        let loaded = self.files.finish()?;
         let (asked, place) = self.place.ok_or(LoadError::Order("what is to run the model"))?;
-        Ok((loaded, asked, place))
+        match self.files.finish() {
+            Ok(loaded) => Ok((loaded, asked, place)),
+            Err(error) => {
+                if let Some(device) = place.device() {
+                    device.destroy();
+                }
+                Err(error)
+            }
+        }
     }
 }
 

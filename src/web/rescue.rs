@@ -35,13 +35,22 @@ impl Spare {
     }
 
     /// An engine when the first one came to nothing while it was loaded: where its GPU was lost once more what was `asked` for,
-    /// else, or where that comes to nothing too, the CPU.
+    /// else, or where that comes to nothing too, the CPU. Who asks for a GPU that the model cannot run on is told.
     pub async fn instead(&self, error: GpuError, asked: Backend) -> Result<Chosen, JsError> {
-        let Some(mut why) = error.trouble() else { return Err(error.into()) };
+        let mut why = match (error.trouble(), asked) {
+            (Some(why), _) => why,
+            (None, Backend::Auto) => error.to_string(),
+            (None, _) => return Err(error.into()),
+        };
         if error.ends_device() {
             match self.engine(asked).await {
-                Ok(chosen) => return Ok(chosen),
-                Err(Failure(trouble, words)) => why = trouble.unwrap_or(words),
+                Ok((engine, mut choice)) => {
+                    if engine.gpu().is_none() {
+                        choice.why = format!("{why} while the model was loaded; {}", choice.why);
+                    }
+                    return Ok((engine, choice));
+                }
+                Err(failure) => why = failure.after(&why),
             }
         }
         let (engine, mut choice) = self.engine(Backend::Cpu).await.map_err(|Failure(_, words)| {
@@ -54,6 +63,13 @@ impl Spare {
 
 /// Why there is no engine: what its GPU did, in a few words, if that is it; and in full.
 struct Failure(Option<String>, String);
+
+impl Failure {
+    /// In a sentence on why another one was needed.
+    fn after(self, why: &str) -> String {
+        format!("{why}, and no other could take over ({})", self.0.unwrap_or(self.1))
+    }
+}
 
 /// What takes over from an engine, and who is told.
 #[derive(Debug)]
@@ -132,13 +148,13 @@ impl Rescue {
                 }
                 Err(failure) => failure,
             };
-            let Failure(trouble, words) = failure;
             if backend == Backend::Cpu {
+                let words = failure.1;
                 return Err(JsError::new(&format!(
                     "{why}, and the CPU could not take over ({words}); load the model once more"
                 )));
             }
-            why = format!("{why}, and no other could take over ({})", trouble.unwrap_or(words));
+            why = failure.after(&why);
             backend = Backend::Cpu;
         }
         // Nobody has asked for the CPU.

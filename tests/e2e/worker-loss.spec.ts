@@ -83,6 +83,35 @@ for (const [how, { script, says, silent }] of Object.entries(FAULTS)) {
   });
 }
 
+test("a trap while a model is loaded is told as what it is", async ({ page }) => {
+  await inject(
+    page,
+    `const { digest } = SubtleCrypto.prototype;
+     let chunks = 0;
+     SubtleCrypto.prototype.digest = async function (...given) {
+       const hash = await digest.apply(this, given);
+       if (++chunks === 6) useUpMemory();
+       return hash;
+     };`,
+  );
+  await expect(openMar(page, "cpu")).rejects.toThrow(/the engine broke \(.*unreachable/);
+});
+
+test("a GPU that hangs while it is opened gives way to the CPU", async ({ page }) => {
+  await page.clock.install();
+  await inject(page, "GPUAdapter.prototype.requestDevice = () => new Promise(() => {});");
+  let open = false;
+  const opening = openMar(page, "webgpu").then(() => {
+    open = true;
+  });
+  // Ticks without a sign of life.
+  while (!open) await page.clock.runFor(10_000);
+  await opening;
+  const backend = await page.evaluate(() => window.mar.backend);
+  expect(backend.device).toBe("cpu");
+  expect(backend.why).toMatch(/^the engine gave no sign of life for \d+ seconds/);
+});
+
 test("the page says that its engine broke, and the answer is whole", async ({ page }) => {
   const right = generate(STORY.content.trim(), 24);
   await inject(page, `${AT_TOKEN} globalThis.fault = useUpMemory;`);

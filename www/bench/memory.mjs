@@ -21,14 +21,15 @@ function about(pid, file) {
   }
 }
 
-/** MiB that no other process has, of the one in the browser's family that has most: the page with its workers. */
+/** MiB that no other process has, of the page with its workers: of the browser's renderers the largest. */
 function privateMemory(browser) {
   const parents = new Map();
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     parents.set(Number(pid), Number(about(pid, "stat").split(") ").at(-1)?.split(" ")[1]));
   }
   const isOurs = (pid) => pid === browser || (parents.has(pid) && isOurs(parents.get(pid)));
-  const sizes = [...parents.keys()].filter(isOurs).map((pid) => {
+  const isPage = (pid) => isOurs(pid) && about(pid, "cmdline").includes("--type=renderer");
+  const sizes = [...parents.keys()].filter(isPage).map((pid) => {
     const rows = about(pid, "smaps_rollup").matchAll(/^Private_\w+:\s+(\d+) kB/gm);
     return [...rows].reduce((sum, [, kib]) => sum + Number(kib) / 1024, 0);
   });

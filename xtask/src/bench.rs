@@ -30,7 +30,7 @@ pub struct Bench {
     #[arg(long)]
     browser_only: bool,
     /// Measure nothing but the memory that loading the page's models takes, so often (Linux)
-    #[arg(long, value_name = "TIMES")]
+    #[arg(long, value_name = "TIMES", conflicts_with_all = ["peer", "active", "tokens", "browser_only"])]
     memory: Option<u32>,
 }
 

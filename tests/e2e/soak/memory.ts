@@ -29,6 +29,7 @@ function heldIn({ snapshot, nodes }: Snapshot): number {
   const { node_fields: fields, node_types: types } = snapshot.meta;
   const [kind, size] = [fields.indexOf("type"), fields.indexOf("self_size")];
   const code = types[0].indexOf("code");
+  if ([kind, size, code].includes(-1)) throw new Error("the browser's heap snapshots have changed");
   let bytes = 0;
   for (let at = 0; at < nodes.length; at += fields.length)
     if (nodes[at + kind] !== code) bytes += nodes[at + size] ?? 0;

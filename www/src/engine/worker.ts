@@ -50,17 +50,22 @@ function loaded(): Engine {
   return engine;
 }
 
-/** The model, on its way to what is to run it. */
+/** The model, on its way to what is to run it. A download may take as long as it likes, and opening a GPU may not. */
 async function fetchModel(loader: ModelLoader, source: Source, backend: Backend): Promise<ModelLoader> {
   post({ type: "excuse", why: "fetching" });
   try {
     await downloads.load(source, loader, {
-      weights: () => loader.place(backend),
+      weights: async () => {
+        post({ type: "excuse", why: "building" });
+        await loader.place(backend);
+        post({ type: "excuse", why: "fetching" });
+      },
       progress: (progress) => post({ type: "progress", progress }),
       storing: (storing) => post({ type: "storing", storing }),
     });
   } catch (error) {
-    loader.abandon();
+    // What has trapped answers nobody any more.
+    if (!(error instanceof WebAssembly.RuntimeError)) loader.abandon();
     throw error;
   }
   post({ type: "excuse", why: "building" });

@@ -24,7 +24,10 @@ export class AnswerLog {
   add(answer: string, event: TokenEvent): boolean {
     let costs = this.#costs(answer);
     const last = costs.at(-1);
-    const begins = last === undefined || event.position <= last.position;
+    // Another model's sites are others.
+    const other = last !== undefined && last.neurons.length !== event.neurons.length;
+    const begins = other || last === undefined || event.position <= last.position;
+    if (other) costs = [];
     if (begins) {
       this.forgetFrom(event.position);
       costs = costs.filter(({ position }) => position < event.position);

@@ -169,6 +169,7 @@ describe("where there is no room", () => {
     flip(shelves.models.get("a")?.get(3));
     expect(await load(await open())).toBe(total() - (model.chunks[3] as Chunk).bytes);
     expect(await load(await open())).toBe(total());
+    expect(told.map(({ keeper }) => keeper)).toEqual(Array.from({ length: 4 }, () => "opfs"));
   });
 
   it("in the list for a new one, it is loaded without being kept", async () => {

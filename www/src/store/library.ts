@@ -53,7 +53,7 @@ export const NOTHING: Entry = {
 /** Why a model is not kept that could not be written. */
 export function unkept(error: unknown): Storing {
   if (nameOf(error) === "QuotaExceededError") return FULL;
-  return { keeper: "memory", full: false, why: `it cannot be written (${error})` };
+  return { keeper: "memory", full: false, why: `the storage fails (${error})` };
 }
 
 /** A model about to be loaded. */
@@ -124,6 +124,7 @@ export class Library {
     const held = chunks.filter((chunk) => marked.has(chunk.number) && shelf.holds(chunk));
     const there = new Set(held.map(({ number }) => number));
     const missing = bytesOf(chunks.filter(({ number }) => !there.has(number)));
+    const stillMarked = new Set<number>();
     let denied: Storing | undefined;
     const deny = (why: Storing): void => {
       denied ??= why;
@@ -145,12 +146,12 @@ export class Library {
         return there.has(chunk.number) ? await shelf.read(chunk) : undefined;
       },
       // Where even that finds no room, the chunk's hash says so at the next load.
-      drop: ({ number }) => this.#catalogue.mark(id, number, false).catch(() => undefined),
+      drop: ({ number }) => this.#catalogue.mark(id, number, false).catch(() => void stillMarked.add(number)),
       keep: async (chunk, bytes) => {
         if (denied) return;
         try {
           await shelf.write(chunk, bytes);
-          await this.#catalogue.mark(id, chunk.number, true);
+          if (!stillMarked.has(chunk.number)) await this.#catalogue.mark(id, chunk.number, true);
         } catch (error) {
           refused(error);
         }
