@@ -75,7 +75,7 @@ impl Weights {
 /// Gathers [`Weights`].
 #[derive(Debug)]
 enum Builder {
-    Memory(ModelBuilder),
+    Memory(Box<ModelBuilder>),
     Gpu(Box<GpuModelBuilder>),
 }
 
@@ -180,7 +180,7 @@ impl Loader {
                 self.chat = chat_format(&self.files, config.vocab_size)?;
                 let builder = match &self.device {
                     Some(device) => Builder::Gpu(Box::new(GpuModelBuilder::new(device, config.clone()))),
-                    None => Builder::Memory(ModelBuilder::new(config.clone())),
+                    None => Builder::Memory(Box::new(ModelBuilder::new(config.clone()))),
                 };
                 empty.insert(ModelStream::into(builder, &config, files))
             }

@@ -84,6 +84,13 @@ impl Place {
         }
     }
 
+    /// Gives back what a GPU has of a model that came to nothing now, not when the garbage is collected.
+    pub fn abandon(&self) {
+        if let Some(device) = self.device() {
+            device.destroy();
+        }
+    }
+
     /// The engine, with weights that went here.
     pub async fn engine(self, weights: Weights) -> Result<Chosen, GpuError> {
         match (self, weights) {

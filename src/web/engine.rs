@@ -84,10 +84,10 @@ impl ModelLoader {
         Ok(self.files.push(bytes)?)
     }
 
-    /// Ends a load that came to nothing. What a GPU has of it is given back now, not when the garbage is collected.
+    /// Ends a load that came to nothing.
     pub fn abandon(self) {
-        if let Some(device) = self.place.as_ref().and_then(|(_, place)| place.device()) {
-            device.destroy();
+        if let Some((_, place)) = &self.place {
+            place.abandon();
         }
     }
 
@@ -123,9 +123,7 @@ impl ModelLoader {
         match self.files.finish() {
             Ok(loaded) => Ok((loaded, asked, place)),
             Err(error) => {
-                if let Some(device) = place.device() {
-                    device.destroy();
-                }
+                place.abandon();
                 Err(error)
             }
         }
