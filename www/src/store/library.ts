@@ -31,7 +31,7 @@ export interface Entry {
   has(chunk: Chunk): boolean;
   /** The chunk as it lies there, if it does. */
   read(chunk: Chunk): Promise<Bytes | undefined>;
-  /** Says that a chunk does not lie there right. */
+  /** Says that a chunk does not lie there right; never fails. */
   drop(chunk: Chunk): Promise<void>;
   /** Keeps a chunk that is right. Where it cannot be kept, the person is told once. */
   keep(chunk: Chunk, bytes: Bytes): Promise<void>;

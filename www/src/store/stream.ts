@@ -77,7 +77,7 @@ export class ChunkStream {
       meter.found(chunk.bytes);
       return bytes;
     }
-    await entry.drop(chunk).catch(() => {});
+    await entry.drop(chunk);
     return await this.#download.take(chunk);
   }
 }
