@@ -29,6 +29,19 @@ pub struct Activity {
 }
 
 impl Activity {
+    /// What the counts of a site's neurons add up to.
+    #[inline(always)]
+    pub fn of(counts: &[i8]) -> Self {
+        // At most 2^15 neurons of 127 spikes: 32 bits hold it, and are more lanes to a vector than 64.
+        let (mut fired, mut positive, mut negative) = (0u32, 0u32, 0u32);
+        for &count in counts {
+            fired += u32::from(count != 0);
+            positive += u32::from(count.max(0).unsigned_abs());
+            negative += u32::from(count.min(0).unsigned_abs());
+        }
+        Self { fired: fired.into(), positive: positive.into(), negative: negative.into() }
+    }
+
     /// Spikes of both signs.
     pub fn spikes(&self) -> u64 {
         self.positive + self.negative
@@ -94,7 +107,9 @@ impl Operations {
     }
 }
 
-/// What the projection behind a site cost: each spike adds a weight row, each row is read once a token.
+/// What the projection behind a site cost: each spike adds a weight row, and each row of a neuron that fired is read once a
+/// token. Where so many fire that an engine takes the dense product, it reads the few others too; they are not counted, as
+/// the network does not need them.
 pub fn site_operations(config: &Config, site: Site, activity: Activity, tokens: u64) -> Operations {
     let (inputs, outputs) = config.site_shape(site);
     let row_bytes = config.weights[site.index()].row_bytes(outputs) as u64;

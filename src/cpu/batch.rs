@@ -2,15 +2,14 @@
 
 use super::Fire;
 use crate::energy::Activity;
-use crate::model::{Event, Neuron};
+use crate::model::Neuron;
 
-/// Counts and events of a site for `tokens` tokens.
+/// How often each neuron of a site fired, for `tokens` tokens.
 #[derive(Debug, Clone, Default)]
 pub struct SpikeBatch {
     inputs: usize,
     counts: Vec<i8>,
-    events: Vec<Event>,
-    ends: Vec<usize>,
+    activity: Activity,
 }
 
 impl SpikeBatch {
@@ -18,29 +17,25 @@ impl SpikeBatch {
     pub fn clear(&mut self, inputs: usize) {
         self.inputs = inputs;
         self.counts.clear();
-        self.events.clear();
-        self.ends.clear();
+        self.activity = Activity::default();
     }
 
     /// Adds a token: its neurons fire at `current`, `[inputs]`, by the kernel `fire`.
     pub fn fire(&mut self, fire: Fire, current: &[f32], inv_threshold: &[f32], neuron: Neuron, muted: &[u32]) {
         let start = self.counts.len();
         self.counts.resize(start + self.inputs, 0);
-        fire(current, inv_threshold, neuron, muted, &mut self.counts[start..], &mut self.events);
-        self.ends.push(self.events.len());
+        self.activity += fire(current, inv_threshold, neuron, muted, &mut self.counts[start..]);
     }
 
     /// Adds a token whose neurons have fired elsewhere: `counts`, `[inputs]`.
     pub fn push(&mut self, counts: &[i8]) {
         self.counts.extend_from_slice(counts);
-        let fired = counts.iter().enumerate().filter(|(_, count)| **count != 0);
-        self.events.extend(fired.map(|(j, &count)| Event::new(j, i32::from(count))));
-        self.ends.push(self.events.len());
+        self.activity += Activity::of(counts);
     }
 
     /// Tokens in it.
     pub fn tokens(&self) -> usize {
-        self.ends.len()
+        self.counts.len() / self.inputs.max(1)
     }
 
     /// c of every neuron at a token, `[inputs]`.
@@ -50,23 +45,11 @@ impl SpikeBatch {
 
     /// The share of its neurons that fired, over all tokens.
     pub fn active(&self) -> f32 {
-        self.events.len() as f32 / self.counts.len().max(1) as f32
+        self.activity.fired as f32 / self.counts.len().max(1) as f32
     }
 
     /// What its neurons did, over all tokens.
     pub fn activity(&self) -> Activity {
-        let mut activity = Activity { fired: self.events.len() as u64, ..Default::default() };
-        for event in &self.events {
-            let count = event.count();
-            activity.positive += count.max(0) as u64;
-            activity.negative += (-count).max(0) as u64;
-        }
-        activity
-    }
-
-    /// The neurons that fired at a token, in order.
-    pub fn events(&self, token: usize) -> &[Event] {
-        let start = if token == 0 { 0 } else { self.ends[token - 1] };
-        &self.events[start..self.ends[token]]
+        self.activity
     }
 }

@@ -1,28 +1,20 @@
 //! ATMN: currents to spike counts. Twin: `shaders/fire.wgsl`. Paper, section 3.2.
 
-use crate::model::{Event, Neuron};
+use crate::energy::Activity;
+use crate::model::Neuron;
 
-/// How often each neuron fires, with sign, and the list of those that do, in order.
+/// How often each neuron fires, with sign; returns what that adds up to.
 ///
 /// `current` and `inv_threshold` are `[neurons]`, `counts` gets c in -T … T; a neuron whose bit is set in `muted` stays
 /// silent. With tau = 1 the micro-step loop is exactly `trunc` and a clamp; a test holds the two together.
-pub fn fire(
-    current: &[f32],
-    inv_threshold: &[f32],
-    neuron: Neuron,
-    muted: &[u32],
-    counts: &mut [i8],
-    events: &mut Vec<Event>,
-) {
+pub fn fire(current: &[f32], inv_threshold: &[f32], neuron: Neuron, muted: &[u32], counts: &mut [i8]) -> Activity {
     let inverse_scale = 1.0 / neuron.threshold_scale;
-    for (j, ((current, inv_threshold), count)) in current.iter().zip(inv_threshold).zip(counts).enumerate() {
+    for (j, ((current, inv_threshold), count)) in current.iter().zip(inv_threshold).zip(&mut *counts).enumerate() {
         let silent = muted.get(j / 32).is_some_and(|word| word >> (j % 32) & 1 == 1);
         let c = if silent { 0 } else { count_spikes(current * inv_threshold * inverse_scale, neuron) };
         *count = c as i8;
-        if c != 0 {
-            events.push(Event::new(j, c));
-        }
     }
+    Activity::of(counts)
 }
 
 /// The membrane of one neuron before each micro-step's spike, in units of the threshold, and the spike itself, +1, 0 or -1,
@@ -71,11 +63,8 @@ mod tests {
     }
 
     fn counts(current: &[f32], neuron: Neuron) -> Vec<i8> {
-        let (mut counts, mut events) = (vec![0; current.len()], Vec::new());
-        fire(current, &vec![1.0; current.len()], neuron, &[], &mut counts, &mut events);
-        let fired: Vec<_> = events.iter().map(|e| (e.neuron(), e.count() as i8)).collect();
-        let expected: Vec<_> = counts.iter().copied().enumerate().filter(|&(_, c)| c != 0).collect();
-        assert_eq!(fired, expected);
+        let mut counts = vec![0; current.len()];
+        fire(current, &vec![1.0; current.len()], neuron, &[], &mut counts);
         counts
     }
 
@@ -97,8 +86,9 @@ mod tests {
     fn muted_neurons_and_scaled_thresholds() {
         let mut counts = [0; 3];
         let scaled = Neuron { threshold_scale: 2.0, ..neuron(4, 1.0, 0.0) };
-        fire(&[3.0, 3.0, 4.0], &[1.0; 3], scaled, &[0b010], &mut counts, &mut Vec::new());
-        assert_eq!(counts, [1, 0, 2]);
+        let activity = fire(&[3.0, -3.0, -4.0], &[1.0; 3], scaled, &[0b010], &mut counts);
+        assert_eq!(counts, [1, 0, -2]);
+        assert_eq!(activity, Activity { fired: 2, positive: 1, negative: 2 });
     }
 
     proptest! {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::window_attention::{Rotary, WindowShape, window_attention};
-use super::{Kernels, ScanParams, SpikeBatch, embed};
+use super::{Kernels, Rotary, ScanParams, SpikeBatch, WindowShape, embed};
 use crate::config::Site;
 use crate::model::{Controls, Model, State};
 
@@ -58,6 +57,8 @@ struct Scratch {
     xbc: Vec<f32>,
     dt: Vec<f32>,
     y: Vec<f32>,
+    /// The window branch's angles, (cos, sin), `[tokens, w / 2]`.
+    angles: Vec<(f32, f32)>,
 }
 
 impl Cpu {
@@ -99,6 +100,10 @@ impl Cpu {
         for (token, x) in tokens.iter().zip(self.scratch.x.chunks_exact_mut(d)) {
             embed(&model.embed, &model.embed_scale, *token as usize, x);
         }
+        self.scratch.angles.clear();
+        for position in (self.state.position..).take(tokens.len()) {
+            self.scratch.angles.extend(self.rotary.at(position));
+        }
         for layer in 0..model.config.n_layers {
             self.mixer(layer, observer);
             self.ffn(layer, observer);
@@ -117,7 +122,7 @@ impl Cpu {
         self.norm(&layer.norm_mixer);
         self.project(index, Site::InProj, observer);
 
-        let Scratch { out, xbc, dt, y, current, .. } = &mut self.scratch;
+        let Scratch { out, xbc, dt, y, current, angles, .. } = &mut self.scratch;
         let width = parts.v.end;
         let tokens = out.len() / width;
         xbc.resize(tokens * channels, 0.0);
@@ -159,11 +164,12 @@ impl Cpu {
             let shape = WindowShape::of(config);
             let ring_k = part(&mut self.state.ring_k, index, config.n_layers);
             let ring_v = part(&mut self.state.ring_v, index, config.n_layers);
-            let rows = out.chunks_exact_mut(width).zip(current.chunks_exact_mut(inner));
-            for (position, (out, current)) in (self.state.position..).zip(rows) {
+            let rows = out.chunks_exact_mut(width).zip(angles.chunks_exact(shape.head_dim / 2));
+            let rows = rows.zip(current.chunks_exact_mut(inner));
+            for (position, ((out, angles), current)) in (self.state.position..).zip(rows) {
                 let (q, kv) = out[parts.q.start..].split_at_mut(parts.q.len());
                 let (k, v) = kv.split_at_mut(parts.k.len());
-                window_attention(shape, &self.rotary, position, (q, k, v), (ring_k, ring_v), current);
+                (self.kernels.window_attention)(shape, angles, position, (q, k, v), (ring_k, ring_v), current);
             }
         }
         self.project(index, Site::OutProj, observer);

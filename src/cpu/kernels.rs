@@ -1,10 +1,11 @@
 //! The kernels as a table: the forward pass is the same for the reference and for the fast ones.
 
-use super::{ScanParams, SpikeBatch, simd};
-use crate::model::{Event, Matrix, Neuron};
+use super::{ScanParams, SpikeBatch, WindowShape, simd};
+use crate::energy::Activity;
+use crate::model::{Matrix, Neuron};
 
 /// The type of [`super::fire`].
-pub type Fire = fn(&[f32], &[f32], Neuron, &[u32], &mut [i8], &mut Vec<Event>);
+pub type Fire = fn(&[f32], &[f32], Neuron, &[u32], &mut [i8]) -> Activity;
 
 /// The share of neurons that fire from which on the dense product is the faster one, as `mar bench --products` finds it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +42,8 @@ pub struct Kernels {
     pub conv1d: fn(&mut [f32], &[f32], &[f32], &mut [f32]),
     pub scan_step: fn(ScanParams, &mut [f32], &[f32], &[f32], &mut [f32]),
     pub scan_chunk: fn(ScanParams, &mut [f32], &[f32], &[f32], &mut [f32]),
+    pub window_attention:
+        fn(WindowShape, &[(f32, f32)], u64, (&mut [f32], &mut [f32], &[f32]), (&mut [f32], &mut [f32]), &mut [f32]),
     pub lm_head: fn(&Matrix, &[f32], &[f32], &mut [f32]),
     pub dense_matvec: fn(&[i8], &Matrix, &mut [i32]),
 }
@@ -60,6 +63,7 @@ impl Kernels {
         conv1d: super::conv1d,
         scan_step: super::scan_step,
         scan_chunk: super::scan_chunk,
+        window_attention: super::window_attention,
         lm_head: super::lm_head,
         dense_matvec: super::dense_matvec,
     };

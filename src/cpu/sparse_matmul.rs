@@ -2,7 +2,7 @@
 
 use super::SpikeBatch;
 use crate::format::field;
-use crate::model::Matrix;
+use crate::model::{Event, Matrix};
 
 /// `sum[token, o] = Σ_j c_j · weight[j, o]`, exact in i32: config.json's limits keep every sum below 2²⁴.
 ///
@@ -10,7 +10,7 @@ use crate::model::Matrix;
 pub fn sparse_matmul(spikes: &SpikeBatch, weight: &Matrix, sums: &mut [i32]) {
     for (token, sums) in sums.chunks_exact_mut(weight.columns).enumerate() {
         sums.fill(0);
-        for event in spikes.events(token) {
+        for event in Event::all(spikes.counts(token)) {
             let row = weight.row(event.neuron());
             for (o, sum) in sums.iter_mut().enumerate() {
                 *sum += event.count() * field(row, o, weight.kind);

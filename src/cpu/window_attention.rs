@@ -41,8 +41,40 @@ impl WindowShape {
     }
 
     /// Slots that hold a position the query may see, after `position` has been written.
-    fn seen(&self, position: u64) -> usize {
+    pub(super) fn seen(&self, position: u64) -> usize {
         (self.sinks + self.window).min(position as usize + 1)
+    }
+
+    /// Where, in a slot of a ring, the head begins that a query head reads.
+    pub(super) fn kv_head(&self, head: usize) -> usize {
+        head * self.kv_heads / self.heads * self.head_dim
+    }
+
+    /// Turns the new token's queries and keys by its `angles`, and writes keys and values to the rings.
+    #[inline(always)]
+    pub(super) fn take_in(
+        &self,
+        angles: &[(f32, f32)],
+        position: u64,
+        (q, k, v): (&mut [f32], &mut [f32], &[f32]),
+        (ring_k, ring_v): (&mut [f32], &mut [f32]),
+    ) {
+        rotate(q, angles);
+        rotate(k, angles);
+        let place = self.slot(position) * k.len()..(self.slot(position) + 1) * k.len();
+        ring_k[place.clone()].copy_from_slice(k);
+        ring_v[place].copy_from_slice(v);
+    }
+}
+
+/// Turns every head in `x`, `[heads, w]`, pairs (j, j + w/2), each by its (cos, sin).
+#[inline(always)]
+fn rotate(x: &mut [f32], angles: &[(f32, f32)]) {
+    for head in x.chunks_exact_mut(2 * angles.len()) {
+        let (first, second) = head.split_at_mut(angles.len());
+        for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(angles) {
+            (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+        }
     }
 }
 
@@ -63,40 +95,28 @@ impl Rotary {
             (cos as f32, sin as f32)
         })
     }
-
-    /// Turns every head in `x`, `[heads, w]`, pairs (j, j + w/2).
-    fn rotate(&self, x: &mut [f32], position: u64) {
-        let half = self.0.len();
-        for head in x.chunks_exact_mut(2 * half) {
-            let (first, second) = head.split_at_mut(half);
-            for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(self.at(position)) {
-                (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
-            }
-        }
-    }
 }
 
-/// Attends one token: `q` `[heads, w]` and `k` `[kv_heads, w]` are rotated here, k and v are written to the rings
-/// `[S + W, kv_heads, w]`, and the answer is added to `out`, `[heads, w]`.
+/// Attends one token: `q` `[heads, w]` and `k` `[kv_heads, w]` are rotated here by the token's `angles`, which are
+/// [`Rotary::at`] its `position`; k and v are written to the rings `[S + W, kv_heads, w]`, and the answer is added to `out`,
+/// `[heads, w]`.
 ///
 /// Keys carry their rotation, so the order of slots does not matter to the softmax. Twin: `shaders/window_attention.wgsl`.
 pub fn window_attention(
     shape: WindowShape,
-    rotary: &Rotary,
+    angles: &[(f32, f32)],
     position: u64,
-    (q, k, v): (&mut [f32], &mut [f32], &[f32]),
-    (ring_k, ring_v): (&mut [f32], &mut [f32]),
+    qkv: (&mut [f32], &mut [f32], &[f32]),
+    rings: (&mut [f32], &mut [f32]),
     out: &mut [f32],
 ) {
+    let (q, k, v) = qkv;
+    let (ring_k, ring_v) = rings;
     let (width, kv) = (shape.head_dim, k.len());
-    rotary.rotate(q, position);
-    rotary.rotate(k, position);
-    let slot = shape.slot(position);
-    ring_k[slot * kv..(slot + 1) * kv].copy_from_slice(k);
-    ring_v[slot * kv..(slot + 1) * kv].copy_from_slice(v);
+    shape.take_in(angles, position, (q, k, v), (ring_k, ring_v));
     let inverse = 1.0 / (width as f32).sqrt();
     for (head, (q, out)) in q.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
-        let at = |slot: usize| slot * kv + head * shape.kv_heads / shape.heads * width;
+        let at = |slot: usize| slot * kv + shape.kv_head(head);
         let mut weights: Vec<f32> = (0..shape.seen(position))
             .map(|slot| q.iter().zip(&ring_k[at(slot)..]).map(|(q, k)| q * k).sum::<f32>() * inverse)
             .collect();

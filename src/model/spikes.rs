@@ -17,6 +17,12 @@ impl Event {
         Self((neuron as u32) << 16 | (count as u32 & 0xffff))
     }
 
+    /// The neurons that fired, in order, by the counts of all.
+    pub fn all(counts: &[i8]) -> impl Iterator<Item = Event> {
+        let fired = counts.iter().enumerate().filter(|(_, count)| **count != 0);
+        fired.map(|(neuron, &count)| Self::new(neuron, i32::from(count)))
+    }
+
     /// Which input of the projection.
     #[inline]
     pub fn neuron(self) -> usize {

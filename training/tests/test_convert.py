@@ -164,6 +164,42 @@ class TestRuns:
         losses_ = [e["loss"] for e in read_log(tmp_path / "log.jsonl") if "loss" in e]
         assert losses_[-1] < losses_[0]
 
+    def test_the_scan_is_trained_alone_and_thresholds_become_finer(
+        self, llama_folder, llama_data, make_recipe, tmp_path
+    ):
+        quantise = {"weights": ["int4"] * 4, "embed_weights": "int8", "after": 0.0, "rounding": "gptq"}
+        one = make_recipe("spiking", model=HYBRID | {"precharge": 0.5}, quantise=quantise)
+        train_spiking(one, llama_data, llama_folder, tmp_path / "one", quiet=True)
+        two = make_recipe(
+            "spiking",
+            model={"steps": [4, 8, 4, 8]},
+            convert={"objective": "blocks", "trains": "scan"},
+            sparsity={"finer": [1, 2, 1, 2]},
+            quantise=quantise | {"rounding": "nearest"},
+            optimizer={"weight_decay": 0.0},
+        )
+        train_spiking(two, llama_data, llama_folder, tmp_path / "two", init=tmp_path / "one", quiet=True)
+        losses_ = [e["loss"] for e in read_log(tmp_path / "two" / "log.jsonl") if "align" in e]
+        assert losses_[-1] < losses_[0]
+
+        (before, _), (after, info) = (
+            checkpoint.load_params(checkpoint.resolve(tmp_path / run)) for run in ("one", "two")
+        )
+        config = info["config"]
+        own = config.site_shapes["in_proj"][1] - sum(config.in_proj_parts[name] for name in "qkv")
+        moved = {name: np.asarray(after["layers"][name] - value) for name, value in before["layers"].items()}
+        for name in ("conv_weight", "conv_bias", "dt_bias", "A_log", "D", "norm_gated"):
+            assert np.abs(moved.pop(name)).max() > 0, name
+        for name in ("in_proj", "log_scale_in_proj"):
+            change = moved.pop(name)
+            assert np.abs(change[..., :own]).max() > 0, name
+            assert not change[..., own:].any(), name
+        for name, change in moved.items():
+            half = any(
+                name == f"{what}_{site}" for what in ("log_threshold", "log_scale") for site in ("out_proj", "down")
+            )
+            np.testing.assert_allclose(change, -np.log(2) if half else 0.0, atol=1e-6, err_msg=name)
+
     def test_stage_one_needs_a_llama_and_its_own_tokenizer(
         self, llama_folder, llama_data, data_folder, make_recipe, tmp_path
     ):

@@ -75,7 +75,7 @@ fn conv1d_block<const WIDTH: usize>(state: &mut [f32], weight: &[f32], bias: &[f
 }
 
 #[inline(always)]
-fn block<const WIDTH: usize>(x: &[f32], start: usize) -> [f32; WIDTH] {
+pub(super) fn block<const WIDTH: usize>(x: &[f32], start: usize) -> [f32; WIDTH] {
     let mut block = [0.0; WIDTH];
     block.copy_from_slice(&x[start..start + WIDTH]);
     block

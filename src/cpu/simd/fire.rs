@@ -1,9 +1,10 @@
 //! ATMN. Twin of the reference kernel of the same name, equal to the bit.
 
 use crate::cpu;
-use crate::model::{Event, Neuron};
+use crate::energy::Activity;
+use crate::model::Neuron;
 
-/// Without leak, and with nobody muted, counts are a line of arithmetic without a branch, and the list of events another pass.
+/// Without leak, and with nobody muted, counts are a line of arithmetic without a branch.
 #[inline(always)]
 pub(super) fn fire(
     current: &[f32],
@@ -11,10 +12,9 @@ pub(super) fn fire(
     neuron: Neuron,
     muted: &[u32],
     counts: &mut [i8],
-    events: &mut Vec<Event>,
-) {
+) -> Activity {
     if neuron.leak != 1.0 || !muted.is_empty() {
-        return cpu::fire(current, inv_threshold, neuron, muted, counts, events);
+        return cpu::fire(current, inv_threshold, neuron, muted, counts);
     }
     let (inverse_scale, steps) = (1.0 / neuron.threshold_scale, neuron.steps as f32);
     for ((current, inv_threshold), count) in current.iter().zip(inv_threshold).zip(counts.iter_mut()) {
@@ -23,13 +23,5 @@ pub(super) fn fire(
         let h = r + neuron.precharge.copysign(r);
         *count = h.clamp(-steps, steps) as i32 as i8;
     }
-    let start = events.len();
-    events.resize(start + counts.len(), Event::new(0, 0));
-    let mut end = start;
-    for (j, &count) in counts.iter().enumerate() {
-        // Written always, and kept where it fired.
-        events[end] = Event::new(j, i32::from(count));
-        end += usize::from(count != 0);
-    }
-    events.truncate(end);
+    Activity::of(counts)
 }

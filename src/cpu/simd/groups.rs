@@ -38,9 +38,10 @@ impl Rows<'_> {
 }
 
 impl Groups {
-    /// Sorts events, `most` of them in a group and no more.
+    /// Sorts the neurons of a token by their counts, `most` of them in a group and no more.
     #[inline(always)]
-    pub fn sort(&mut self, events: &[Event], most: usize) {
+    pub fn sort(&mut self, counts: &[i8], most: usize) {
+        let events = fired(counts);
         let bucket = |event: &Event| (2 * event.count().unsigned_abs() + u32::from(event.count() < 0)) as usize;
         let mut ends = [0u32; BUCKETS];
         events.iter().for_each(|event| ends[bucket(event) % BUCKETS] += 1);
@@ -58,7 +59,7 @@ impl Groups {
         }
         // From starts, which the neurons push to the ends.
         self.neurons.resize(events.len(), 0);
-        for event in events {
+        for event in &events {
             let place = &mut ends[bucket(event) % BUCKETS];
             self.neurons[*place as usize] = event.neuron() as u16;
             *place += 1;
@@ -74,4 +75,18 @@ impl Groups {
             minus: &self.neurons[group.minus.clone()],
         })
     }
+}
+
+/// The neurons that fired, in order.
+#[inline(always)]
+fn fired(counts: &[i8]) -> Vec<Event> {
+    let mut events = vec![Event::new(0, 0); counts.len()];
+    let mut end = 0;
+    for (j, &count) in counts.iter().enumerate() {
+        // Written always, and kept where it fired: no branch to guess.
+        events[end] = Event::new(j, i32::from(count));
+        end += usize::from(count != 0);
+    }
+    events.truncate(end);
+    events
 }

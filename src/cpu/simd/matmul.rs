@@ -36,7 +36,7 @@ fn matmul<const BITS: usize, const FIELDS: usize, I: Isa>(spikes: &SpikeBatch, w
     let most = (i8::MAX as i32 / weight.kind.max()) as usize;
     let groups = |token| {
         let mut groups = Groups::default();
-        groups.sort(spikes.events(token), most);
+        groups.sort(spikes.counts(token), most);
         groups
     };
     if spikes.tokens() == 1 {

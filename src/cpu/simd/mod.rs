@@ -12,6 +12,7 @@ mod isa;
 mod matmul;
 mod matvec;
 mod scan;
+mod window_attention;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -50,6 +51,7 @@ const COMPILED: Kernels = Kernels {
     conv1d: elementwise::conv1d,
     scan_step: scan::scan_step,
     scan_chunk: scan::scan_chunk,
+    window_attention: window_attention::window_attention,
     lm_head: head::lm_head::<Compiled>,
     dense_matvec: matvec::dense_matvec::<Compiled>,
 };

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::config::WeightKind;
-use crate::cpu::{Kernels, ScanParams, SpikeBatch};
+use crate::cpu::{Kernels, Rotary, ScanParams, SpikeBatch, WindowShape};
 use crate::model::{Matrix, Neuron};
 
 const KINDS: [WeightKind; 3] = [WeightKind::Int8, WeightKind::Int4, WeightKind::Ternary];
@@ -117,7 +117,7 @@ proptest! {
         same_sums(&spikes(&counts), &matrix(kind, inputs, columns, |r, c| scramble(seed, r, c, kind.max())));
     }
 
-    /// Counts and events of all kernels, also where a current is no number or a neuron leaks or is muted.
+    /// Counts of all kernels, and what they add up to, also where a current is no number or a neuron leaks or is muted.
     #[test]
     fn counts_are_equal(
         current in prop::collection::vec(prop_oneof![8 => -40f32..40.0, 1 => prop::num::f32::ANY], 1..200), steps in 1u32..128,
@@ -131,7 +131,7 @@ proptest! {
             batch.clear(current.len());
             batch.fire(kernels.fire, &current, &inv_threshold, neuron, &muted);
             batch.fire(kernels.fire, &current, &inv_threshold, neuron, &[]);
-            (0..2).map(|token| (batch.counts(token).to_vec(), batch.events(token).to_vec())).collect::<Vec<_>>()
+            (batch.activity(), [0, 1].map(|token| batch.counts(token).to_vec()))
         };
         for kernels in Kernels::all() {
             prop_assert_eq!(run(kernels), run(Kernels::REFERENCE), "{}", kernels.name);
@@ -208,6 +208,37 @@ proptest! {
             }
             state.append(&mut y);
             prop_assert_eq!(chunk, state, "a chunk is its steps to the bit");
+        }
+    }
+    /// As many tokens as it takes for rings to wrap.
+    #[test]
+    fn attention_is_near(
+        window in 1usize..40, sinks in 0usize..4, (heads, kv_heads) in prop::sample::select(vec![(1, 1), (4, 2), (6, 1)]),
+        half in prop::sample::select(vec![1usize, 5, 8, 19]), seed in any::<u32>(),
+    ) {
+        let width = 2 * half;
+        let (inner, kv) = (heads * width, kv_heads * width);
+        let shape = WindowShape { window, sinks, heads, kv_heads, head_dim: width };
+        let rotary = Rotary::new(10_000.0, width);
+        let run = |kernels: Kernels| {
+            let (mut ring_k, mut ring_v) = (vec![0.0; (sinks + window) * kv], vec![0.0; (sinks + window) * kv]);
+            let mut outs = Vec::new();
+            for position in 0..60 {
+                let random = |row: usize, count: usize| -> Vec<f32> {
+                    (0..count).map(|i| scramble(seed, 4 * position + row, i, 1000) as f32 / 500.0).collect()
+                };
+                let (mut q, mut k, mut out) = (random(0, inner), random(1, kv), random(2, inner));
+                let angles: Vec<(f32, f32)> = rotary.at(position as u64).collect();
+                let qkv = (&mut q[..], &mut k[..], &random(3, kv)[..]);
+                (kernels.window_attention)(shape, &angles, position as u64, qkv, (&mut ring_k, &mut ring_v), &mut out);
+                outs.append(&mut out);
+            }
+            outs.append(&mut ring_k);
+            outs
+        };
+        let right = run(Kernels::REFERENCE);
+        for kernels in Kernels::all() {
+            near(&run(kernels), &right);
         }
     }
 }

@@ -26,8 +26,8 @@ proptest! {
         let mut position = 0;
         for tokens in passes {
             let projected: Vec<f32> = random.floats(tokens * row).iter().map(|x| 3.0 * x).collect();
-            let turns: Vec<f32> = (position..position + tokens as u64)
-                .flat_map(|p| rotary.at(p).flat_map(|(cos, sin)| [cos, sin])).collect();
+            let angles: Vec<(f32, f32)> = (position..).take(tokens).flat_map(|p| rotary.at(p)).collect();
+            let turns: Vec<f32> = angles.iter().flat_map(|&(cos, sin)| [cos, sin]).collect();
             let mut words = [window, sinks, heads, kv_heads, width, row, q, q + inner, q + inner + kv, 0].map(|n| n as u32).to_vec();
             words.push((1.0 / (width as f32).sqrt()).to_bits());
             let bindings = [
@@ -54,7 +54,8 @@ proptest! {
                 let (k, v) = rest.split_at_mut(kv);
                 out.fill(0.0);
                 let [ring_k, ring_v] = &mut right_rings;
-                window_attention(shape, &rotary, position + t as u64, (q, k, v), (ring_k, ring_v), out);
+                let angles = &angles[t * half..(t + 1) * half];
+                window_attention(shape, angles, position + t as u64, (q, k, v), (ring_k, ring_v), out);
                 near(&found[..inner], out, 1e-5)?;
             }
             rings = [floats(&read[1], rings[0].len()), floats(&read[2], rings[1].len())];

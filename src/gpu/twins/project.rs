@@ -5,15 +5,16 @@ use crate::config::WeightKind;
 use crate::cpu::{SpikeBatch, dequantise, sparse_matmul};
 use crate::gpu::kernels::{COLUMN_WORDS, Grid, TOKEN_TILE};
 use crate::gpu::scratch::spike_words;
-use crate::model::Matrix;
+use crate::model::{Event, Matrix};
 
 /// A batch as `fire.wgsl` leaves it; events in an order of their own.
 fn spikes(batch: &SpikeBatch, inputs: usize) -> Vec<u32> {
     (0..batch.tokens())
         .flat_map(|token| {
-            let events = batch.events(token);
+            let mut events: Vec<Event> = Event::all(batch.counts(token)).collect();
+            events.reverse();
             let mut row = vec![events.len() as u32];
-            row.extend(events.iter().rev().map(|&event| bytemuck::cast::<_, u32>(event)));
+            row.extend(bytemuck::cast_slice::<_, u32>(&events));
             row.resize(1 + inputs, 0xdead_beef);
             let mut counts: Vec<i8> = batch.counts(token).to_vec();
             counts.resize(inputs.next_multiple_of(4), 0);

@@ -25,6 +25,7 @@ from mar_training.flops import peak_flops, step_flops
 from mar_training.model import PADDING
 from mar_training.teacher.llama import LlamaConfig
 from mar_training.train import checkpoint, objective
+from mar_training.train.branch import only_scan
 from mar_training.train.devices import DataParallel, on_any_host
 from mar_training.train.log import RunLog
 from mar_training.train.optimizer import optimizer
@@ -134,6 +135,8 @@ class Trainer:
         denominator = jnp.maximum(batch.weight.sum(), 1.0)
 
         def loss_of(params, micro):
+            if self.recipe.convert.trains == "scan":
+                params = only_scan(params, config)
             if self.recipe.stage == "dense":
                 return objective.dense_loss(params, micro, denominator, config, self.recipe)
             given = (params, micro, denominator, config, self.recipe, teacher, self.teacher.config)
@@ -270,8 +273,8 @@ class Trainer:
 
     @property
     def _aligns_blocks(self) -> bool:
-        """Whether this is stage 1a."""
-        return self.recipe.stage == "convert" and self.recipe.convert.objective == "blocks"
+        """Whether mixers are aligned one by one, which needs a Llama's attention."""
+        return self._watches_teacher and self.recipe.convert.objective == "blocks"
 
     @property
     def _watches_teacher(self) -> bool:

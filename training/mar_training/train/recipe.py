@@ -89,7 +89,8 @@ class SparsityRecipe:
     layer, the multiple whose counts are nearest to the currents. `threshold_power` p below 1 narrows a layer's spread
     of thresholds: they start as multiples of m·(mean |I| / m)^p, m the layer's median; loud neurons then fire more
     often, and the rows of the folded weights differ less in size, which is what few bits need. Over the first `anneal`
-    of the steps the counts take over from the currents themselves, linearly.
+    of the steps the counts take over from the currents themselves, linearly. `finer` divides each site's thresholds
+    where a run takes on a spiking network: twice as many spikes for the same current, and the same integers.
     """
 
     weight: float = 0.0
@@ -97,6 +98,7 @@ class SparsityRecipe:
     threshold_init: tuple[float, ...] = (1.0,) * 4
     threshold_power: float = 1.0
     anneal: float = 0.0
+    finer: tuple[float, ...] = (1.0,) * 4
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,9 @@ class QuantiseRecipe:
 class ConvertRecipe:
     """`[convert]`, where the teacher is a Llama.
 
-    `objective`: `blocks` aligns each mixer with the teacher's attention on the teacher's own inputs (stage 1a),
-    `logits` distils end to end (1b).
+    `objective`: `blocks` aligns each mixer with the teacher's attention on the teacher's own inputs (stage 1a, and of a
+    spiking student before stage 2), `logits` distils end to end (1b, 2). `trains`: `all`, or `scan`, the Mamba-2 branch
+    alone, with all else as it is.
 
     `windows` shrink the window: each is in force for an equal share of the steps. `layers` keeps only these layers of
     the teacher. `rotate` is the seed of the rotation of the residual stream (-1: none), among channels whose last gain
@@ -126,6 +129,7 @@ class ConvertRecipe:
     """
 
     objective: str = "logits"
+    trains: str = "all"
     windows: tuple[int, ...] = ()
     layers: tuple[int, ...] = ()
     rotate: int = -1
@@ -224,6 +228,7 @@ _CHOICES = {
     ("quantise", "rounding"): ("nearest", "gptq"),
     ("data", "loss_on"): ("all", "assistant"),
     ("convert", "objective"): ("blocks", "logits"),
+    ("convert", "trains"): ("all", "scan"),
 }
 _RANGES = {
     ("data", "seq_len"): (2, 1_000_000),
@@ -276,7 +281,7 @@ def recipe_from_dict(raw: dict[str, Any], where: str) -> Recipe:
         value = getattr(getattr(recipe, table), key)
         if value not in allowed:
             raise MarError(f"{where}: [{table}] {key} must be one of {', '.join(allowed)}, not {value!r}")
-    for key in ("active_target", "threshold_init"):
+    for key in ("active_target", "threshold_init", "finer"):
         if len(getattr(recipe.sparsity, key)) != 4:
             raise MarError(f"{where}: [sparsity] {key} needs one number for each of the four sites")
     for (table, key), (low, high) in _RANGES.items():

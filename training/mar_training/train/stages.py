@@ -25,7 +25,7 @@ from mar_training.train.gptq import rounded, with_scales, without_scales
 from mar_training.train.loop import Teacher, Trainer
 from mar_training.train.memory import run_within_memory
 from mar_training.train.recipe import Recipe
-from mar_training.train.thresholds import calibrated
+from mar_training.train.thresholds import calibrated, finer
 
 
 def train_dense(recipe: Recipe, *given, **options) -> dict:
@@ -106,6 +106,8 @@ def spiking_trainer(
     resumes = checkpoint.latest(folder) is not None
     if dense.neuron == "dense":
         start = calibrated(start, dense, config, train, recipe)
+    else:
+        start = finer(start, recipe.sparsity.finer)
     if recipe.quantise.rounding == "gptq":
         # A run that resumes takes its scales from the checkpoint: any of the right shape will do.
         start = with_scales(start, config) if resumes else rounded(start, config, train, recipe)

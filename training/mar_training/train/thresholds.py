@@ -67,3 +67,14 @@ def _nearest(weights, tokens, segment, dense: ModelConfig, student: ModelConfig,
         errors = jax.lax.map(error, jnp.array(MULTIPLES))  # [multiples, L]
         best[site] = jnp.array(MULTIPLES)[jnp.argmin(errors, axis=0)][:, None]
     return best
+
+
+def finer(weights: dict, divisors: tuple[float, ...]) -> dict:
+    """Thresholds of a spiking network divided, site by site, and learned scales with them, so that the integers stay:
+    a neuron sends more spikes for the same current, each worth less, and T should grow as much."""
+    layers = dict(weights["layers"])
+    for site, divisor in zip(SITES, divisors, strict=True):
+        for name in (f"log_threshold_{site}", f"log_scale_{site}"):
+            if name in layers:
+                layers[name] = layers[name] - jnp.log(divisor)
+    return weights | {"layers": layers}

@@ -8,9 +8,10 @@ mod head;
 
 use std::arch::is_x86_feature_detected;
 
-use super::{elementwise, fire, matmul, matvec, scan};
-use crate::cpu::{Crossover, Kernels, ScanParams, SpikeBatch};
-use crate::model::{Event, Matrix, Neuron};
+use super::{elementwise, fire, matmul, matvec, scan, window_attention};
+use crate::cpu::{Crossover, Kernels, ScanParams, SpikeBatch, WindowShape};
+use crate::energy::Activity;
+use crate::model::{Matrix, Neuron};
 
 /// All that this CPU can run, the fastest first.
 pub(super) fn kernels() -> impl Iterator<Item = Kernels> {
@@ -27,7 +28,7 @@ pub(super) fn kernels() -> impl Iterator<Item = Kernels> {
 /// CPU.
 macro_rules! table {
     ($table:ident, $name:literal, $features:literal, $isa:ty, $tokens:literal, $crossover:expr, $(
-        $module:ident :: $kernel:ident $(::<$($parameter:tt),*>)? ( $($argument:ident : $type:ty),* );
+        $module:ident :: $kernel:ident $(::<$($parameter:tt),*>)? ( $($argument:ident : $type:ty),* ) $(-> $returns:ty)?;
     )*) => {
         mod $table {
             use super::*;
@@ -37,10 +38,10 @@ macro_rules! table {
 
             pub(super) const KERNELS: Kernels = Kernels { name: $name, crossover: $crossover, $($kernel),* };
 
-            $(fn $kernel($($argument: $type),*) {
+            $(fn $kernel($($argument: $type),*) $(-> $returns)? {
                 #[target_feature(enable = $features)]
-                fn compiled($($argument: $type),*) {
-                    $module::$kernel$(::<$($parameter),*>)?($($argument),*);
+                fn compiled($($argument: $type),*) $(-> $returns)? {
+                    $module::$kernel$(::<$($parameter),*>)?($($argument),*)
                 }
                 // SAFETY: the CPU has the features, because `kernels` found them before it gave out the table.
                 unsafe { compiled($($argument),*) }
@@ -58,9 +59,8 @@ macro_rules! kernels {
                 inv_threshold: &[f32],
                 neuron: Neuron,
                 muted: &[u32],
-                counts: &mut [i8],
-                events: &mut Vec<Event>
-            );
+                counts: &mut [i8]
+            ) -> Activity;
             matmul::sparse_matmul::<Own>(spikes: &SpikeBatch, weight: &Matrix, sums: &mut [i32]);
             dense::dense_matmul::<Own, TOKENS>(spikes: &SpikeBatch, weight: &Matrix, sums: &mut [i32]);
             elementwise::rmsnorm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]);
@@ -70,18 +70,26 @@ macro_rules! kernels {
             elementwise::conv1d(state: &mut [f32], weight: &[f32], bias: &[f32], xbc: &mut [f32]);
             scan::scan_step(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]);
             scan::scan_chunk(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]);
+            window_attention::window_attention(
+                shape: WindowShape,
+                angles: &[(f32, f32)],
+                position: u64,
+                qkv: (&mut [f32], &mut [f32], &[f32]),
+                rings: (&mut [f32], &mut [f32]),
+                out: &mut [f32]
+            );
             head::lm_head::<Own>(embed: &Matrix, scale: &[f32], x: &[f32], logits: &mut [f32]);
             matvec::dense_matvec::<Own>(activation: &[i8], weight: &Matrix, sums: &mut [i32]);
         }
     };
 }
 
-kernels!(v256, "avx2", "avx2", avx2::Avx2, 2, Crossover { one: f32::INFINITY, many: 0.6 });
+kernels!(v256, "avx2", "avx2", avx2::Avx2, 2, Crossover { one: 0.7, many: 0.6 });
 kernels!(
     v512,
     "avx512",
     "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni",
     avx512::Avx512,
     6,
-    Crossover { one: f32::INFINITY, many: 0.15 }
+    Crossover { one: 0.7, many: 0.15 }
 );
