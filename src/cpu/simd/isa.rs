@@ -55,13 +55,6 @@ pub(super) fn load<I: Isa>(data: &[u8], place: usize) -> I::Bytes {
     }
 }
 
-/// As [`load`], of a vector that is known to lie inside: what may be empty is kept in memory by compilers, and this in a
-/// register.
-#[inline(always)]
-pub(super) fn load_inside<I: Isa>(data: &[u8], place: usize) -> I::Bytes {
-    bytemuck::pod_read_unaligned(&data[place..place + size_of::<I::Bytes>()])
-}
-
 /// The sign bit of every field in a byte: flipping it makes u = w + 2^(bits-1).
 pub(super) const fn sign_bits<const BITS: usize>() -> u8 {
     match BITS {

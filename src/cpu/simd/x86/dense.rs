@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::config::WeightKind;
 use crate::cpu::SpikeBatch;
-use crate::cpu::simd::isa::{Isa, load, load_inside};
+use crate::cpu::simd::isa::{Isa, load};
 use crate::model::Matrix;
 
 /// Bytes that the machine fetches at once.
@@ -144,6 +144,13 @@ fn four_rows<const WHOLE: bool, D: Dense>(weight: &Matrix, quad: usize, at: usiz
     let (data, first) = (&weight.data[..], 4 * quad * row_bytes + at);
     let read = |place| if WHOLE { load_inside::<D>(data, place) } else { load::<D>(data, place) };
     [read(first), read(first + row_bytes), read(first + 2 * row_bytes), read(first + 3 * row_bytes)]
+}
+
+/// As [`load`], of a vector that is known to lie inside: what may be empty is kept in memory by compilers, and this in a
+/// register.
+#[inline(always)]
+fn load_inside<D: Dense>(data: &[u8], place: usize) -> D::Bytes {
+    bytemuck::pod_read_unaligned(&data[place..place + size_of::<D::Bytes>()])
 }
 
 #[inline(always)]
