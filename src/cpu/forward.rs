@@ -169,7 +169,8 @@ impl Cpu {
             for (position, ((out, angles), current)) in (self.state.position..).zip(rows) {
                 let (q, kv) = out[parts.q.start..].split_at_mut(parts.q.len());
                 let (k, v) = kv.split_at_mut(parts.k.len());
-                (self.kernels.window_attention)(shape, angles, position, (q, k, v), (ring_k, ring_v), current);
+                shape.take_in(angles, position, (q, k, v), (ring_k, ring_v));
+                (self.kernels.window_attention)(shape, position, q, (ring_k, ring_v), current);
             }
         }
         self.project(index, Site::OutProj, observer);

@@ -42,8 +42,7 @@ pub struct Kernels {
     pub conv1d: fn(&mut [f32], &[f32], &[f32], &mut [f32]),
     pub scan_step: fn(ScanParams, &mut [f32], &[f32], &[f32], &mut [f32]),
     pub scan_chunk: fn(ScanParams, &mut [f32], &[f32], &[f32], &mut [f32]),
-    pub window_attention:
-        fn(WindowShape, &[(f32, f32)], u64, (&mut [f32], &mut [f32], &[f32]), (&mut [f32], &mut [f32]), &mut [f32]),
+    pub window_attention: fn(WindowShape, u64, &[f32], (&[f32], &[f32]), &mut [f32]),
     pub lm_head: fn(&Matrix, &[f32], &[f32], &mut [f32]),
     pub dense_matvec: fn(&[i8], &Matrix, &mut [i32]),
 }

@@ -50,9 +50,9 @@ impl WindowShape {
         head * self.kv_heads / self.heads * self.head_dim
     }
 
-    /// Turns the new token's queries and keys by its `angles`, and writes keys and values to the rings.
-    #[inline(always)]
-    pub(super) fn take_in(
+    /// Turns the new token's queries `[heads, w]` and keys `[kv_heads, w]` by its `angles`, which are [`Rotary::at`] its
+    /// `position`, and writes keys and values to the rings `[S + W, kv_heads, w]`.
+    pub fn take_in(
         &self,
         angles: &[(f32, f32)],
         position: u64,
@@ -68,7 +68,6 @@ impl WindowShape {
 }
 
 /// Turns every head in `x`, `[heads, w]`, pairs (j, j + w/2), each by its (cos, sin).
-#[inline(always)]
 fn rotate(x: &mut [f32], angles: &[(f32, f32)]) {
     for head in x.chunks_exact_mut(2 * angles.len()) {
         let (first, second) = head.split_at_mut(angles.len());
@@ -97,23 +96,18 @@ impl Rotary {
     }
 }
 
-/// Attends one token: `q` `[heads, w]` and `k` `[kv_heads, w]` are rotated here by the token's `angles`, which are
-/// [`Rotary::at`] its `position`; k and v are written to the rings `[S + W, kv_heads, w]`, and the answer is added to `out`,
-/// `[heads, w]`.
+/// Attends the token at `position`, which [`WindowShape::take_in`] has taken in: its queries `q`, `[heads, w]`, over the rings of
+/// keys and values, `[S + W, kv_heads, w]`. The answer is added to `out`, `[heads, w]`.
 ///
 /// Keys carry their rotation, so the order of slots does not matter to the softmax. Twin: `shaders/window_attention.wgsl`.
 pub fn window_attention(
     shape: WindowShape,
-    angles: &[(f32, f32)],
     position: u64,
-    qkv: (&mut [f32], &mut [f32], &[f32]),
-    rings: (&mut [f32], &mut [f32]),
+    q: &[f32],
+    (ring_k, ring_v): (&[f32], &[f32]),
     out: &mut [f32],
 ) {
-    let (q, k, v) = qkv;
-    let (ring_k, ring_v) = rings;
-    let (width, kv) = (shape.head_dim, k.len());
-    shape.take_in(angles, position, (q, k, v), (ring_k, ring_v));
+    let (width, kv) = (shape.head_dim, shape.kv_heads * shape.head_dim);
     let inverse = 1.0 / (width as f32).sqrt();
     for (head, (q, out)) in q.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
         let at = |slot: usize| slot * kv + shape.kv_head(head);

@@ -200,6 +200,12 @@ class TestRuns:
             )
             np.testing.assert_allclose(change, -np.log(2) if half else 0.0, atol=1e-6, err_msg=name)
 
+    def test_what_would_move_the_frozen_weights_is_refused(self, make_recipe):
+        with pytest.raises(MarError, match="set weight_decay = 0"):
+            make_recipe("spiking", convert={"trains": "scan"}, optimizer={"weight_decay": 0.1})
+        with pytest.raises(MarError, match="finer divides thresholds"):
+            make_recipe("spiking", sparsity={"finer": [1, 0, 1, 1]})
+
     def test_stage_one_needs_a_llama_and_its_own_tokenizer(
         self, llama_folder, llama_data, data_folder, make_recipe, tmp_path
     ):

@@ -229,8 +229,9 @@ proptest! {
                 };
                 let (mut q, mut k, mut out) = (random(0, inner), random(1, kv), random(2, inner));
                 let angles: Vec<(f32, f32)> = rotary.at(position as u64).collect();
-                let qkv = (&mut q[..], &mut k[..], &random(3, kv)[..]);
-                (kernels.window_attention)(shape, &angles, position as u64, qkv, (&mut ring_k, &mut ring_v), &mut out);
+                let position = position as u64;
+                shape.take_in(&angles, position, (&mut q, &mut k, &random(3, kv)), (&mut ring_k, &mut ring_v));
+                (kernels.window_attention)(shape, position, &q, (&ring_k, &ring_v), &mut out);
                 outs.append(&mut out);
             }
             outs.append(&mut ring_k);

@@ -8,16 +8,12 @@ use crate::math::exp;
 #[inline(always)]
 pub(super) fn window_attention(
     shape: WindowShape,
-    angles: &[(f32, f32)],
     position: u64,
-    qkv: (&mut [f32], &mut [f32], &[f32]),
-    rings: (&mut [f32], &mut [f32]),
+    q: &[f32],
+    (ring_k, ring_v): (&[f32], &[f32]),
     out: &mut [f32],
 ) {
-    let (q, k, v) = qkv;
-    let (ring_k, ring_v) = rings;
-    let (width, kv) = (shape.head_dim, k.len());
-    shape.take_in(angles, position, (q, k, v), (ring_k, ring_v));
+    let (width, kv) = (shape.head_dim, shape.kv_heads * shape.head_dim);
     let inverse = 1.0 / (width as f32).sqrt();
     let mut weights = vec![0.0; shape.seen(position)];
     for (head, (q, out)) in q.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {

@@ -55,7 +55,8 @@ proptest! {
                 out.fill(0.0);
                 let [ring_k, ring_v] = &mut right_rings;
                 let angles = &angles[t * half..(t + 1) * half];
-                window_attention(shape, angles, position + t as u64, (q, k, v), (ring_k, ring_v), out);
+                shape.take_in(angles, position + t as u64, (q, k, v), (ring_k, ring_v));
+                window_attention(shape, position + t as u64, q, (ring_k, ring_v), out);
                 near(&found[..inner], out, 1e-5)?;
             }
             rings = [floats(&read[1], rings[0].len()), floats(&read[2], rings[1].len())];

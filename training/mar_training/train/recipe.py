@@ -284,6 +284,10 @@ def recipe_from_dict(raw: dict[str, Any], where: str) -> Recipe:
     for key in ("active_target", "threshold_init", "finer"):
         if len(getattr(recipe.sparsity, key)) != 4:
             raise MarError(f"{where}: [sparsity] {key} needs one number for each of the four sites")
+    if min(recipe.sparsity.finer) <= 0:
+        raise MarError(f"{where}: [sparsity] finer divides thresholds, so it must be above 0")
+    if recipe.convert.trains == "scan" and recipe.optimizer.weight_decay:
+        raise MarError(f'{where}: [convert] trains = "scan" leaves the projections as they are; set weight_decay = 0')
     for (table, key), (low, high) in _RANGES.items():
         value = getattr(getattr(recipe, table), key)
         if not low <= value <= high:

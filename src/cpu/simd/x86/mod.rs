@@ -72,10 +72,9 @@ macro_rules! kernels {
             scan::scan_chunk(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]);
             window_attention::window_attention(
                 shape: WindowShape,
-                angles: &[(f32, f32)],
                 position: u64,
-                qkv: (&mut [f32], &mut [f32], &[f32]),
-                rings: (&mut [f32], &mut [f32]),
+                q: &[f32],
+                rings: (&[f32], &[f32]),
                 out: &mut [f32]
             );
             head::lm_head::<Own>(embed: &Matrix, scale: &[f32], x: &[f32], logits: &mut [f32]);
