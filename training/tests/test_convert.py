@@ -200,6 +200,16 @@ class TestRuns:
             )
             np.testing.assert_allclose(change, -np.log(2) if half else 0.0, atol=1e-6, err_msg=name)
 
+    def test_a_student_may_see_farther_later_but_not_lose_its_window(self, make_recipe, tiny_llama):
+        dense = hybrid_config(tiny_llama[1])
+        wider = make_recipe("spiking", model={"window": 128, "sinks": 8}).student(dense)
+        assert (wider.window, wider.sinks) == (128, 8)
+        assert wider.site_shapes == dense.site_shapes
+        with pytest.raises(MarError, match="drops the window branch"):
+            make_recipe("spiking", model={"window": 0, "sinks": 0}).student(dense)
+        with pytest.raises(MarError, match="window comes from the teacher"):
+            make_recipe("spiking", model={"window": 8}).student(dense.replace(window=0, sinks=0))
+
     def test_what_would_move_the_frozen_weights_is_refused(self, make_recipe):
         with pytest.raises(MarError, match="set weight_decay = 0"):
             make_recipe("spiking", convert={"trains": "scan"}, optimizer={"weight_decay": 0.1})

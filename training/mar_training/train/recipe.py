@@ -142,6 +142,9 @@ STUDENT_KEYS = ("neuron", "steps", "tau", "precharge")
 HYBRID_KEYS = ("window", "sinks", "n_groups", "d_state", "d_conv")
 """What `[model]` may say besides where the teacher is a Llama."""
 
+WINDOW_KEYS = ("window", "sinks")
+"""What it may say besides of a student that has a window branch already: how far it sees takes no weights."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -162,13 +165,20 @@ class Recipe:
         """The network this run trains, checked, before quantisation. `hybrid`: `teacher` was made from a Llama."""
         base = dataclasses.asdict(teacher) if teacher else {}
         neuron = {"neuron": "atmn"} if self.stage == "spiking" else {}
-        allowed = (STUDENT_KEYS if self.stage == "spiking" else ()) + (HYBRID_KEYS if hybrid else ())
+        has_window = not hybrid and teacher is not None and teacher.window > 0
+        allowed = (
+            (STUDENT_KEYS if self.stage == "spiking" else ())
+            + (HYBRID_KEYS if hybrid else ())
+            + (WINDOW_KEYS if has_window else ())
+        )
         if self.stage != "dense" and (others := set(self.model) - set(allowed)):
             raise MarError(
                 f"{self.name}: [model] {min(others)} comes from the teacher; "
                 f"this stage sets {', '.join(allowed) or 'nothing'}"
             )
         config = from_dict(ModelConfig, base | neuron | self.model, f"{self.name}: [model]").checked()
+        if has_window and not config.window:
+            raise MarError(f"{self.name}: [model] window = 0 drops the window branch, which only stage 1 does")
         if (config.neuron == "dense") != (self.stage != "spiking"):
             raise MarError(f"{self.name}: [model] neuron {config.neuron!r} is not of stage {self.stage!r}")
         return config
