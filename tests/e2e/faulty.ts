@@ -67,6 +67,11 @@ export class FaultyServer {
     this.#server.closeAllConnections();
   }
 
+  /** Cuts every connection. */
+  cut(): void {
+    this.#server.closeAllConnections();
+  }
+
   /** Sends a file of dist/assets otherwise than it is. `name` is the beginning of its name. */
   change(name: string, change: (text: string) => string): void {
     const file = readdirSync(join(DIST, "assets")).find((one) => one.startsWith(name));

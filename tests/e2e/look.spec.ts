@@ -58,7 +58,10 @@ test("the keyboard is enough", async ({ page }) => {
   await greedy(page, 16);
   await page.getByTestId("prompt").press("Shift+Tab");
   await page.keyboard.press("Tab");
+  await expect(page.getByTestId("prompt")).toBeFocused();
   await page.keyboard.type("Hello!");
+  await expect(page.getByTestId("prompt")).toHaveValue("Hello!");
+  await expect(page.getByTestId("send")).toBeEnabled();
   await replyTo(page, () => page.keyboard.press("Enter"));
   await expect(page.getByTestId("prompt")).toBeFocused();
   // Back to the answer, and through its tokens.

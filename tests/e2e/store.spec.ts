@@ -40,6 +40,11 @@ function verified(page: Page, text: string): Promise<void> {
   return expect(page.locator("#load-detail")).toContainText(`${text} verified`);
 }
 
+/** How much has come, by the same bar. */
+function received(page: Page, text: string): Promise<void> {
+  return expect(page.locator("#load-text")).toContainText(`${text} of`);
+}
+
 /** Has every worker run `code` before its own. */
 async function inWorkers(page: Page, code: string): Promise<void> {
   await page.route("**/assets/worker-*.js", async (route) => {
@@ -49,9 +54,12 @@ async function inWorkers(page: Page, code: string): Promise<void> {
 }
 
 test("a connection that is cut is gone on with at the very byte", async ({ page }) => {
-  first({ cutAfter: 1_600_000 });
+  first({ hangAfter: 1_600_000 });
   const wrong = watch(page);
   await open(page);
+  // Bytes that nobody has read yet are lost with their connection.
+  await received(page, "1.86 MB");
+  server.cut();
   await chats(page);
   expect(server.ranges(WEIGHTS)).toEqual([undefined, 1_600_000]);
   expect(server.sent.get(WEIGHTS)).toBe(BYTES);
@@ -139,7 +147,7 @@ for (const [what, fault, says] of [
 test("a load can be held and let go on, and ended and taken up again", async ({ page }) => {
   first({ hangAfter: 1_600_000 });
   await open(page);
-  await verified(page, "1.31 MB");
+  await received(page, "1.86 MB");
   const bar = page.locator("#load");
   await bar.getByRole("button", { name: "Pause" }).click();
   await expect(bar).toContainText("paused");

@@ -41,6 +41,8 @@ export class Runner {
   #closed = false;
   /** Why the engine broke, until another has taken its place. */
   #why: string | undefined;
+  /** Whether the error of a reply that was given up says so already: a new engine would speak over it. */
+  #told = false;
 
   constructor(source: Source, backend: Backend, events: RunnerEvents) {
     this.#source = source;
@@ -95,6 +97,7 @@ export class Runner {
         if (this.#why === undefined || this.#closed || !AGAIN.includes(job)) throw error;
         breaks = log.tokens.length > said ? 1 : breaks + 1;
         // Twice at the same place: it may be the GPU. Once more: it is what was asked.
+        this.#told = breaks === BREAKS && job === "chat";
         const mended = breaks < BREAKS ? this.#mend(breaks > 1 ? "cpu" : this.#backend, job) : Promise.reject(error);
         this.#up = mended.catch(() => {});
         await mended;
@@ -169,6 +172,9 @@ export class Runner {
     if (why === undefined) return;
     if (this.#closed || !this.#loaded) throw new Error(why);
     const { name } = await this.#replace(backend, why);
+    const told = this.#told;
+    this.#told = false;
+    if (told) return;
     const then = job === "chat" ? "the reply goes on" : "what you do next works as before";
     this.#events.onTrouble(`${why}; it was started again on ${name}, and ${then}`);
   }
