@@ -4,6 +4,10 @@ use crate::cpu;
 use crate::energy::Activity;
 use crate::model::Neuron;
 
+/// 1.5 · 2^23: a whole number below 128 that is added to it stands in the last bits of the sum. x86 has no conversion of
+/// vectors that is `as` for every number, and compilers take the numbers one by one for its sake.
+const WHOLE: f32 = 12_582_912.0;
+
 /// Without leak, and with nobody muted, counts are a line of arithmetic without a branch.
 #[inline(always)]
 pub(super) fn fire(
@@ -19,9 +23,10 @@ pub(super) fn fire(
     let (inverse_scale, steps) = (1.0 / neuron.threshold_scale, neuron.steps as f32);
     for ((current, inv_threshold), count) in current.iter().zip(inv_threshold).zip(counts.iter_mut()) {
         let r = current * inv_threshold * inverse_scale;
-        // The precharge is below 1, so the sign that r = 0 gets here moves no count. NaN stays NaN, which counts 0.
+        // The precharge is below 1, so the sign that r = 0 gets here moves no count.
         let h = r + neuron.precharge.copysign(r);
-        *count = h.clamp(-steps, steps) as i32 as i8;
+        let h = if h.is_nan() { 0.0 } else { h.clamp(-steps, steps).trunc() };
+        *count = (h + WHOLE).to_bits() as i8;
     }
     Activity::of(counts)
 }

@@ -43,21 +43,36 @@ fn rows<const BITS: usize, const FIELDS: usize, I: Isa>(embed: &Matrix, scale: &
         high[byte % BLOCK] = (fixed >> HALF) as i16;
         low[byte % BLOCK] = (fixed & ((1 << HALF) - 1)) as i16;
     }
-    for (row, (logit, scale)) in embed.data.chunks_exact(embed.row_bytes()).zip(logits.iter_mut().zip(scale)) {
-        *logit = scale * (unit * dot_row::<BITS, FIELDS, I>(row, &ordered));
+    let row_bytes = embed.row_bytes();
+    let pairs = embed.data.chunks(2 * row_bytes).zip(logits.chunks_mut(2)).zip(scale.chunks(2));
+    for ((rows, logits), scales) in pairs {
+        let (first, second) = rows.split_at(row_bytes);
+        // The last of an odd number of rows is its own neighbour.
+        let pair = [first, if second.is_empty() { first } else { second }];
+        let dots = dot_rows::<BITS, FIELDS, I>(pair, &ordered);
+        for ((logit, scale), dot) in logits.iter_mut().zip(scales).zip(dots) {
+            *logit = scale * (unit * dot);
+        }
     }
 }
 
+/// Of two rows, which share what is read of x.
 #[inline(always)]
-fn dot_row<const BITS: usize, const FIELDS: usize, I: Isa>(row: &[u8], x: &[[[Fields; 2]; FIELDS]]) -> f32 {
-    let (mut high, mut low) = ([0i32; BLOCK / 2], [0i32; BLOCK / 2]);
-    for (bytes, x) in row.as_chunks::<BLOCK>().0.iter().zip(x) {
-        for (field, x) in x.iter().enumerate() {
-            let weights = super::fields::<BITS>(bytes, field);
-            high = I::pair_dot(high, weights, x[0]);
-            low = I::pair_dot(low, weights, x[1]);
+fn dot_rows<const BITS: usize, const FIELDS: usize, I: Isa>(rows: [&[u8]; 2], x: &[[[Fields; 2]; FIELDS]]) -> [f32; 2] {
+    let [first, second] = rows.map(|row| row.as_chunks::<BLOCK>().0);
+    // Of each row, from the high halves of x and from the low ones.
+    let mut sums = [[[0i32; BLOCK / 2]; 2]; 2];
+    for ((first, second), x) in first.iter().zip(second).zip(x) {
+        for (field, [high, low]) in x.iter().enumerate() {
+            for (sums, bytes) in sums.iter_mut().zip([first, second]) {
+                let weights = super::fields::<BITS>(bytes, field);
+                sums[0] = I::pair_dot(sums[0], weights, *high);
+                sums[1] = I::pair_dot(sums[1], weights, *low);
+            }
         }
     }
-    let total = |lanes: [i32; BLOCK / 2]| lanes.iter().map(|&lane| i64::from(lane)).sum::<i64>();
-    ((total(high) << HALF) + total(low)) as f32
+    sums.map(|halves| {
+        let [high, low] = halves.map(|lanes| lanes.iter().map(|&lane| i64::from(lane)).sum::<i64>());
+        ((high << HALF) + low) as f32
+    })
 }

@@ -3,13 +3,13 @@
 #[cfg(target_arch = "wasm32")]
 use std::arch::wasm32::{
     i8x16_add, i8x16_splat, i8x16_sub, i16x8_add, i16x8_extend_high_i8x16, i16x8_extend_low_i8x16, i16x8_mul,
-    i16x8_splat, i32x4_add, i32x4_dot_i16x8, u8x16_shr, u8x16_splat, v128, v128_and, v128_xor,
+    i16x8_splat, i32x4_add, i32x4_dot_i16x8, u16x8_shr, v128, v128_and, v128_xor,
 };
 
 use bytemuck::Pod;
 
 /// An instruction set. Kernels take one as a parameter.
-pub(super) trait Isa {
+pub(super) trait Isa: Sized {
     /// A vector of bytes.
     type Bytes: Pod;
     /// As many lanes of 16 bits, in the order of the bytes.
@@ -27,8 +27,14 @@ pub(super) trait Isa {
     /// a - b, modulo 256.
     fn sub(a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
 
+    /// What [`Isa::field`] masks with: the sign bits of all fields, and the bits of the first field, everywhere.
+    #[inline(always)]
+    fn masks<const BITS: usize>() -> Masks<Self> {
+        Masks { signs: Self::splat(sign_bits::<BITS>()), first: Self::splat(u8::MAX >> (8 - BITS)) }
+    }
+
     /// One field of every byte of packed weights, without its sign: u = w + 2^(bits-1).
-    fn field<const BITS: usize>(bytes: Self::Bytes, field: usize) -> Self::Bytes;
+    fn field<const BITS: usize>(bytes: Self::Bytes, field: usize, masks: &Masks<Self>) -> Self::Bytes;
 
     /// `lanes[i] + count · bytes[i]`, of bytes with their sign.
     fn add_product(lanes: Self::Words, bytes: Self::Bytes, count: i16) -> Self::Words;
@@ -37,6 +43,19 @@ pub(super) trait Isa {
     /// next one.
     #[inline(always)]
     fn prefetch(_data: &[u8], _place: usize) {}
+}
+
+/// See [`Isa::masks`].
+pub(super) struct Masks<I: Isa> {
+    pub signs: I::Bytes,
+    pub first: I::Bytes,
+}
+
+/// A vector of `data` from `place` on, that is known to lie inside. Where it might not, compilers keep what is made of it
+/// in memory, and here in registers.
+#[inline(always)]
+pub(super) fn load_inside<I: Isa>(data: &[u8], place: usize) -> I::Bytes {
+    bytemuck::pod_read_unaligned(&data[place..place + size_of::<I::Bytes>()])
 }
 
 /// A vector of `data` from `place` on; bytes beyond its end are 0.
@@ -105,8 +124,8 @@ impl Isa for Compiled {
     }
 
     #[inline(always)]
-    fn field<const BITS: usize>(bytes: [u8; 16], field: usize) -> [u8; 16] {
-        bytes.map(|byte| (byte ^ sign_bits::<BITS>()) >> (field * BITS) & (u8::MAX >> (8 - BITS)))
+    fn field<const BITS: usize>(bytes: [u8; 16], field: usize, masks: &Masks<Self>) -> [u8; 16] {
+        std::array::from_fn(|i| (bytes[i] ^ masks.signs[i]) >> (field * BITS) & masks.first[i])
     }
 
     #[inline(always)]
@@ -143,9 +162,16 @@ impl Isa for Compiled {
     }
 
     #[inline(always)]
-    fn field<const BITS: usize>(bytes: v128, field: usize) -> v128 {
-        let bytes = v128_xor(bytes, u8x16_splat(sign_bits::<BITS>()));
-        v128_and(u8x16_shr(bytes, (field * BITS) as u32), u8x16_splat(u8::MAX >> (8 - BITS)))
+    fn masks<const BITS: usize>() -> Masks<Self> {
+        // Engines make a constant anew wherever it is used, and keep what they do not know in a register.
+        let splat = |byte| Self::splat(std::hint::black_box(byte));
+        Masks { signs: splat(sign_bits::<BITS>()), first: splat(u8::MAX >> (8 - BITS)) }
+    }
+
+    #[inline(always)]
+    fn field<const BITS: usize>(bytes: v128, field: usize, masks: &Masks<Self>) -> v128 {
+        // By 16 bits, which machines can shift at once: what comes from the other byte is masked away.
+        v128_and(u16x8_shr(v128_xor(bytes, masks.signs), (field * BITS) as u32), masks.first)
     }
 
     #[inline(always)]

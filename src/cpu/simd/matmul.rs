@@ -6,7 +6,7 @@
 //! registers while its rows are added.
 
 use super::groups::{Groups, Rows};
-use super::isa::{Isa, field_bytes, load};
+use super::isa::{Isa, Masks, field_bytes, load, load_inside};
 use crate::config::WeightKind;
 use crate::cpu::SpikeBatch;
 use crate::model::Matrix;
@@ -58,6 +58,7 @@ fn grows(rows: &Rows, weight: &Matrix) -> i32 {
 fn stream_rows<const BITS: usize, const FIELDS: usize, I: Isa>(groups: &Groups, weight: &Matrix, sums: &mut [i32]) {
     let width = STREAM * size_of::<I::Bytes>();
     let zero: I::Words = bytemuck::Zeroable::zeroed();
+    let masks = I::masks::<BITS>();
     let mut lanes = vec![[[zero; FIELDS]; STREAM]; weight.row_bytes().div_ceil(width)];
     sums.fill(0);
     // No lane is larger than this.
@@ -70,56 +71,79 @@ fn stream_rows<const BITS: usize, const FIELDS: usize, I: Isa>(groups: &Groups, 
             bound = 0;
         }
         bound += grows;
-        add_rows::<BITS, FIELDS, I>(&rows, rest.clone().next(), weight, &mut lanes);
+        add_rows::<BITS, FIELDS, I>(&rows, rest.clone().next(), weight, &masks, &mut lanes);
     }
     flush_stream::<FIELDS, I>(&mut lanes, sums);
 }
 
+/// Vectors of a row, and their fields.
+type Block<T, const FIELDS: usize> = [[T; FIELDS]; STREAM];
+
 /// `lanes += count · (Σ plus - Σ minus)`, while the group after it is fetched.
-///
-/// Fields are read without their sign, as u = w + 2^(bits-1), and bytes may wrap: what is right modulo 256 is right, as
-/// the sum of the weights themselves fits.
 #[inline(always)]
 fn add_rows<const BITS: usize, const FIELDS: usize, I: Isa>(
     rows: &Rows,
     next: Option<Rows>,
     weight: &Matrix,
-    lanes: &mut [[[I::Words; FIELDS]; STREAM]],
+    masks: &Masks<I>,
+    lanes: &mut [Block<I::Words, FIELDS>],
 ) {
-    let (data, row_bytes, vector) = (&weight.data[..], weight.row_bytes(), size_of::<I::Bytes>());
-    let offset = (rows.plus.len() as u8).wrapping_sub(rows.minus.len() as u8) << (BITS - 1);
+    let (row_bytes, width) = (weight.row_bytes(), STREAM * size_of::<I::Bytes>());
     let next = next.map_or([&[][..], &[]], |next| [next.plus, next.minus]);
     for (block, lanes) in lanes.iter_mut().enumerate() {
-        let at = block * STREAM * vector;
+        let at = block * width;
         for &neuron in next.iter().copied().flatten() {
-            I::prefetch(data, usize::from(neuron) * row_bytes + at);
+            I::prefetch(&weight.data, usize::from(neuron) * row_bytes + at);
         }
-        let mut total = [[I::splat(0u8.wrapping_sub(offset)); FIELDS]; STREAM];
-        for &neuron in rows.plus {
-            for (v, total) in total.iter_mut().enumerate() {
-                let bytes = load::<I>(data, usize::from(neuron) * row_bytes + at + v * vector);
-                for (f, total) in total.iter_mut().enumerate() {
-                    *total = I::add(*total, I::field::<BITS>(bytes, f));
-                }
-            }
-        }
-        for &neuron in rows.minus {
-            for (v, total) in total.iter_mut().enumerate() {
-                let bytes = load::<I>(data, usize::from(neuron) * row_bytes + at + v * vector);
-                for (f, total) in total.iter_mut().enumerate() {
-                    *total = I::sub(*total, I::field::<BITS>(bytes, f));
-                }
-            }
-        }
+        // The last block of a row reads into the next one, and that of the last row beyond the end.
+        let total = if (weight.rows() - 1) * row_bytes + at + width <= weight.data.len() {
+            add_block::<BITS, FIELDS, true, I>(rows, weight, at, masks)
+        } else {
+            add_block::<BITS, FIELDS, false, I>(rows, weight, at, masks)
+        };
         for (lanes, total) in lanes.iter_mut().flatten().zip(total.iter().flatten()) {
             *lanes = I::add_product(*lanes, *total, rows.count);
         }
     }
 }
 
+/// `Σ plus - Σ minus`, from byte `at` of each row on. `WHOLE` says that all of it is there.
+///
+/// Fields are read without their sign, as u = w + 2^(bits-1), and bytes may wrap: what is right modulo 256 is right, as
+/// the sum of the weights themselves fits.
+#[inline(always)]
+fn add_block<const BITS: usize, const FIELDS: usize, const WHOLE: bool, I: Isa>(
+    rows: &Rows,
+    weight: &Matrix,
+    at: usize,
+    masks: &Masks<I>,
+) -> Block<I::Bytes, FIELDS> {
+    let row = |neuron: u16| -> Block<I::Bytes, FIELDS> {
+        let start = usize::from(neuron) * weight.row_bytes() + at;
+        std::array::from_fn(|v| {
+            let place = start + v * size_of::<I::Bytes>();
+            let bytes = if WHOLE { load_inside::<I>(&weight.data, place) } else { load::<I>(&weight.data, place) };
+            std::array::from_fn(|f| I::field::<BITS>(bytes, f, masks))
+        })
+    };
+    let offset = (rows.plus.len() as u8).wrapping_sub(rows.minus.len() as u8) << (BITS - 1);
+    let mut total = [[I::splat(0u8.wrapping_sub(offset)); FIELDS]; STREAM];
+    for &neuron in rows.plus {
+        for (total, bytes) in total.as_flattened_mut().iter_mut().zip(row(neuron).as_flattened()) {
+            *total = I::add(*total, *bytes);
+        }
+    }
+    for &neuron in rows.minus {
+        for (total, bytes) in total.as_flattened_mut().iter_mut().zip(row(neuron).as_flattened()) {
+            *total = I::sub(*total, *bytes);
+        }
+    }
+    total
+}
+
 /// Moves the lanes to the sums in the order of columns, and empties them.
 #[inline(always)]
-fn flush_stream<const FIELDS: usize, I: Isa>(lanes: &mut [[[I::Words; FIELDS]; STREAM]], sums: &mut [i32]) {
+fn flush_stream<const FIELDS: usize, I: Isa>(lanes: &mut [Block<I::Words, FIELDS>], sums: &mut [i32]) {
     let vector = size_of::<I::Bytes>();
     for (lanes, sums) in lanes.iter_mut().flatten().zip(sums.chunks_mut(vector * FIELDS)) {
         let fields = lanes.each_ref().map(|lanes| bytemuck::cast_slice::<I::Words, i16>(std::slice::from_ref(lanes)));

@@ -9,7 +9,7 @@ use std::arch::x86_64::{
 };
 
 use super::dense::Dense;
-use crate::cpu::simd::isa::{Isa, sign_bits};
+use crate::cpu::simd::isa::{Isa, Masks};
 
 /// AVX2. Only kernels compiled for it use this type, and they run where `super::kernels` has found it: that is what every
 /// SAFETY below rests on.
@@ -45,17 +45,17 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn field<const BITS: usize>(bytes: __m256i, field: usize) -> __m256i {
+    fn field<const BITS: usize>(bytes: __m256i, field: usize, masks: &Masks<Self>) -> __m256i {
         // SAFETY: the CPU has AVX2.
         unsafe {
-            let bytes = _mm256_xor_si256(bytes, Self::splat(sign_bits::<BITS>()));
+            let bytes = _mm256_xor_si256(bytes, masks.signs);
             let down = match field * BITS {
                 0 => bytes,
                 2 => _mm256_srli_epi16::<2>(bytes),
                 4 => _mm256_srli_epi16::<4>(bytes),
                 _ => _mm256_srli_epi16::<6>(bytes),
             };
-            _mm256_and_si256(down, Self::splat(u8::MAX >> (8 - BITS)))
+            _mm256_and_si256(down, masks.first)
         }
     }
 
@@ -118,7 +118,7 @@ impl Dense for Avx2 {
 
     #[inline(always)]
     fn dense_field<const BITS: usize>(bytes: __m256i, field: usize) -> __m256i {
-        if BITS == 8 { bytes } else { Self::field::<BITS>(bytes, field) }
+        if BITS == 8 { bytes } else { Self::field::<BITS>(bytes, field, &Self::masks::<BITS>()) }
     }
 
     #[inline(always)]

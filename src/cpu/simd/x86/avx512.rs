@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::avx2::Avx2;
 use super::dense::Dense;
-use crate::cpu::simd::isa::{Isa, sign_bits};
+use crate::cpu::simd::isa::{Isa, Masks};
 
 /// AVX-512 F, BW, DQ, VL and VNNI. Only kernels compiled for it use this type, and they run where `super::kernels` has found
 /// all five: that is what every SAFETY below rests on.
@@ -55,17 +55,17 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn field<const BITS: usize>(bytes: Wide, field: usize) -> Wide {
+    fn field<const BITS: usize>(bytes: Wide, field: usize, masks: &Masks<Self>) -> Wide {
         // SAFETY: the CPU has AVX-512.
         Wide(unsafe {
-            let bytes = _mm512_xor_si512(bytes.0, Self::splat(sign_bits::<BITS>()).0);
+            let bytes = _mm512_xor_si512(bytes.0, masks.signs.0);
             let down = match field * BITS {
                 0 => bytes,
                 2 => _mm512_srli_epi16::<2>(bytes),
                 4 => _mm512_srli_epi16::<4>(bytes),
                 _ => _mm512_srli_epi16::<6>(bytes),
             };
-            _mm512_and_si512(down, Self::splat(u8::MAX >> (8 - BITS)).0)
+            _mm512_and_si512(down, masks.first.0)
         })
     }
 
@@ -118,7 +118,7 @@ impl Dense for Avx512 {
 
     #[inline(always)]
     fn dense_field<const BITS: usize>(bytes: Wide, field: usize) -> Wide {
-        Self::field::<BITS>(bytes, field)
+        Self::field::<BITS>(bytes, field, &Self::masks::<BITS>())
     }
 
     #[inline(always)]

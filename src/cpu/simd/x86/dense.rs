@@ -11,11 +11,14 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::config::WeightKind;
 use crate::cpu::SpikeBatch;
-use crate::cpu::simd::isa::{Isa, load};
+use crate::cpu::simd::isa::{Isa, load, load_inside};
 use crate::model::Matrix;
 
 /// Bytes that the machine fetches at once.
 const LINE: usize = 64;
+
+/// How many fours of rows ahead those of a panel are fetched: they lie too far apart for the machine to guess.
+const AHEAD: usize = 4;
 
 /// What the dense product needs beside [`Isa`]. Vectors are in lanes of 16 bytes.
 pub(super) trait Dense: Isa {
@@ -146,13 +149,6 @@ fn four_rows<const WHOLE: bool, D: Dense>(weight: &Matrix, quad: usize, at: usiz
     [read(first), read(first + row_bytes), read(first + 2 * row_bytes), read(first + 3 * row_bytes)]
 }
 
-/// As [`load`], of a vector that is known to lie inside: what may be empty is kept in memory by compilers, and this in a
-/// register.
-#[inline(always)]
-fn load_inside<D: Dense>(data: &[u8], place: usize) -> D::Bytes {
-    bytemuck::pod_read_unaligned(&data[place..place + size_of::<D::Bytes>()])
-}
-
 #[inline(always)]
 fn total(counts: &[[i8; 4]]) -> i32 {
     counts.as_flattened().iter().map(|&count| i32::from(count)).sum()
@@ -171,7 +167,17 @@ fn share_rows<const BITS: usize, const FIELDS: usize, const TOKENS: usize, D: De
     let mut panels: [Vec<[D::Bytes; 4]>; FIELDS] = std::array::from_fn(|_| vec![[D::Bytes::zeroed(); 4]; quads]);
     for block in 0..weight.row_bytes().div_ceil(vector) {
         for quad in 0..quads {
-            let rows = four_rows::<false, D>(weight, quad, block * vector).map(in_columns::<BITS, FIELDS, D>);
+            for row in 0..4 {
+                D::prefetch(&weight.data, (4 * (quad + AHEAD) + row) * weight.row_bytes() + block * vector);
+            }
+            // The last block of a row reads into the next one.
+            let whole = (4 * quad + 3) * weight.row_bytes() + (block + 1) * vector <= weight.data.len();
+            let rows = if whole {
+                four_rows::<true, D>(weight, quad, block * vector)
+            } else {
+                four_rows::<false, D>(weight, quad, block * vector)
+            };
+            let rows = rows.map(in_columns::<BITS, FIELDS, D>);
             for (part, panel) in panels.iter_mut().enumerate() {
                 panel[quad] = D::quads(rows.map(|row| row[part]));
             }
@@ -186,6 +192,9 @@ fn share_rows<const BITS: usize, const FIELDS: usize, const TOKENS: usize, D: De
                 if offsets.len() >= TOKENS {
                     tile::<BITS, TOKENS, D>(left, panel, offsets, place, sums);
                     token += TOKENS;
+                } else if offsets.len() >= 2 {
+                    tile::<BITS, 2, D>(left, panel, offsets, place, sums);
+                    token += 2;
                 } else {
                     tile::<BITS, 1, D>(left, panel, offsets, place, sums);
                     token += 1;
