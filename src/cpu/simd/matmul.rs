@@ -96,18 +96,15 @@ fn add_rows<const BITS: usize, const FIELDS: usize, I: Isa>(
             I::prefetch(&weight.data, usize::from(neuron) * row_bytes + at);
         }
         // The last block of a row reads into the next one, and that of the last row beyond the end.
-        let total = if (weight.rows() - 1) * row_bytes + at + width <= weight.data.len() {
-            add_block::<BITS, FIELDS, true, I>(rows, weight, at, masks)
+        if (weight.rows() - 1) * row_bytes + at + width <= weight.data.len() {
+            add_block::<BITS, FIELDS, true, I>(rows, weight, at, masks, lanes);
         } else {
-            add_block::<BITS, FIELDS, false, I>(rows, weight, at, masks)
-        };
-        for (lanes, total) in lanes.iter_mut().flatten().zip(total.iter().flatten()) {
-            *lanes = I::add_product(*lanes, *total, rows.count);
+            add_block::<BITS, FIELDS, false, I>(rows, weight, at, masks, lanes);
         }
     }
 }
 
-/// `Σ plus - Σ minus`, from byte `at` of each row on. `WHOLE` says that all of it is there.
+/// The same from byte `at` of each row on. `WHOLE` says that all of it is there.
 ///
 /// Fields are read without their sign, as u = w + 2^(bits-1), and bytes may wrap: what is right modulo 256 is right, as
 /// the sum of the weights themselves fits.
@@ -117,28 +114,33 @@ fn add_block<const BITS: usize, const FIELDS: usize, const WHOLE: bool, I: Isa>(
     weight: &Matrix,
     at: usize,
     masks: &Masks<I>,
-) -> Block<I::Bytes, FIELDS> {
-    let row = |neuron: u16| -> Block<I::Bytes, FIELDS> {
-        let start = usize::from(neuron) * weight.row_bytes() + at;
-        std::array::from_fn(|v| {
-            let place = start + v * size_of::<I::Bytes>();
-            let bytes = if WHOLE { load_inside::<I>(&weight.data, place) } else { load::<I>(&weight.data, place) };
-            std::array::from_fn(|f| I::field::<BITS>(bytes, f, masks))
-        })
+    lanes: &mut Block<I::Words, FIELDS>,
+) {
+    let read = |neuron: u16, v: usize| {
+        let place = usize::from(neuron) * weight.row_bytes() + at + v * size_of::<I::Bytes>();
+        if WHOLE { load_inside::<I>(&weight.data, place) } else { load::<I>(&weight.data, place) }
     };
     let offset = (rows.plus.len() as u8).wrapping_sub(rows.minus.len() as u8) << (BITS - 1);
     let mut total = [[I::splat(0u8.wrapping_sub(offset)); FIELDS]; STREAM];
     for &neuron in rows.plus {
-        for (total, bytes) in total.as_flattened_mut().iter_mut().zip(row(neuron).as_flattened()) {
-            *total = I::add(*total, *bytes);
+        for (v, total) in total.iter_mut().enumerate() {
+            let bytes = read(neuron, v);
+            for (f, total) in total.iter_mut().enumerate() {
+                *total = I::add(*total, I::field::<BITS>(bytes, f, masks));
+            }
         }
     }
     for &neuron in rows.minus {
-        for (total, bytes) in total.as_flattened_mut().iter_mut().zip(row(neuron).as_flattened()) {
-            *total = I::sub(*total, *bytes);
+        for (v, total) in total.iter_mut().enumerate() {
+            let bytes = read(neuron, v);
+            for (f, total) in total.iter_mut().enumerate() {
+                *total = I::sub(*total, I::field::<BITS>(bytes, f, masks));
+            }
         }
     }
-    total
+    for (lanes, total) in lanes.iter_mut().flatten().zip(total.iter().flatten()) {
+        *lanes = I::add_product(*lanes, *total, rows.count);
+    }
 }
 
 /// Moves the lanes to the sums in the order of columns, and empties them.
