@@ -10,7 +10,8 @@ pub type Fire = fn(&[f32], &[f32], Neuron, &[u32], &mut [i8]) -> Activity;
 /// The share of neurons that fire from which on the dense product is the faster one, as `mar bench --products` finds it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Crossover {
-    /// Where a call has one token, as in decode.
+    /// Where a call has one token, as in decode. That depends on the memory: 0.5 where it is fast, never where it is slow,
+    /// so it is set between the two.
     pub one: f32,
     /// Where it has several, as in prefill.
     pub many: f32,

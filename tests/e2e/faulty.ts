@@ -64,7 +64,7 @@ export class FaultyServer {
 
   close(): void {
     this.#server.close();
-    this.#server.closeAllConnections();
+    this.cut();
   }
 
   /** Cuts every connection. */

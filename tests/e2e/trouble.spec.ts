@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "@playwright/test";
+import { expect, type Page, test } from "@playwright/test";
 import { inject } from "./faults";
 import { generate } from "./native";
 import { greedy, hold, open, ready, replyTo, rows, say } from "./page";
@@ -122,6 +122,7 @@ test("a prompt that breaks every engine is given back, and the next one is answe
   await open(page, "?backend=cpu");
   await ready(page);
   await greedy(page, 8);
+  const said = await statuses(page);
   const long = "All work and no play makes Jack a dull boy. ".repeat(20);
   await say(page, long);
   await expect(page.getByTestId("status")).toContainText("There is no answer. The engine broke");
@@ -129,7 +130,21 @@ test("a prompt that breaks every engine is given back, and the next one is answe
   const reply = await replyTo(page, () => say(page, "Hello!"));
   expect(reply.tokens).toEqual(generate("Hello!", 8).tokens);
   await expect(page.getByTestId("message-user")).toHaveText(["Hello!"]);
+  // The engine that was started for it did not speak over the sentence.
+  expect((await said()).filter((text) => text.includes("what you do next works as before"))).toEqual([]);
 });
+
+/** Notes everything that the page says from now on. */
+async function statuses(page: Page): Promise<() => Promise<string[]>> {
+  const said = await page.evaluateHandle(() => {
+    const said: string[] = [];
+    const status = document.getElementById("status");
+    const note = () => said.push(status?.textContent ?? "");
+    if (status) new MutationObserver(note).observe(status, { characterData: true, childList: true, subtree: true });
+    return said;
+  });
+  return () => said.jsonValue();
+}
 
 test("a browser without WebAssembly SIMD is told so, and which one has it", async ({ page }) => {
   await page.route("**/assets/worker-*.js", async (route) => {

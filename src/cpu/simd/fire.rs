@@ -6,7 +6,7 @@ use crate::model::Neuron;
 
 /// 1.5 · 2^23: a whole number below 128 that is added to it stands in the last bits of the sum. x86 has no conversion of
 /// vectors that is `as` for every number, and compilers take the numbers one by one for its sake.
-const WHOLE: f32 = 12_582_912.0;
+const INTEGERS: f32 = 12_582_912.0;
 
 /// Without leak, and with nobody muted, counts are a line of arithmetic without a branch.
 #[inline(always)]
@@ -26,7 +26,7 @@ pub(super) fn fire(
         // The precharge is below 1, so the sign that r = 0 gets here moves no count.
         let h = r + neuron.precharge.copysign(r);
         let h = if h.is_nan() { 0.0 } else { h.clamp(-steps, steps).trunc() };
-        *count = (h + WHOLE).to_bits() as i8;
+        *count = (h + INTEGERS).to_bits() as i8;
     }
     Activity::of(counts)
 }

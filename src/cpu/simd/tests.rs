@@ -180,7 +180,7 @@ proptest! {
     #[test]
     fn scans_are_near(
         (heads, groups) in prop::sample::select(vec![(1, 1), (4, 2), (3, 3)]),
-        p in 1usize..40, n in 1usize..70, tokens in 1usize..20, seed in any::<u32>(),
+        p in 1usize..40, n in 1usize..150, tokens in 1usize..20, seed in any::<u32>(),
     ) {
         let random = |row: usize, count: usize| -> Vec<f32> {
             (0..count).map(|i| scramble(seed, row, i, 1000) as f32 / 1000.0).collect()

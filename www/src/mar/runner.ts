@@ -17,7 +17,7 @@ const BREAKS = 3;
 export interface RunnerEvents {
   /** An engine is there. */
   onReady: (ready: Ready) => void;
-  /** A sentence: the engine broke and was started again. Told after `onReady`. */
+  /** A sentence: the engine broke and was started again. Told after `onReady`, and not where a reply's error said so. */
   onTrouble: (sentence: string) => void;
 }
 
@@ -171,9 +171,9 @@ export class Runner {
     const why = this.#why;
     if (why === undefined) return;
     if (this.#closed || !this.#loaded) throw new Error(why);
-    const { name } = await this.#replace(backend, why);
     const told = this.#told;
     this.#told = false;
+    const { name } = await this.#replace(backend, why);
     if (told) return;
     const then = job === "chat" ? "the reply goes on" : "what you do next works as before";
     this.#events.onTrouble(`${why}; it was started again on ${name}, and ${then}`);

@@ -318,7 +318,10 @@ export interface Events {
   membrane: Membrane;
   /** After a reply. */
   stats: Stats;
-  /** The engine broke or hung and was started again, or the GPU was lost and another took over: a sentence for the person. */
+  /**
+   * The engine broke or hung and was started again, or the GPU was lost and another took over: a sentence for the person. Not
+   * told where a reply failed because of it, whose error says so.
+   */
   trouble: string;
 }
 
