@@ -104,8 +104,11 @@ test("a GPU that hangs while it is opened gives way to the CPU", async ({ page }
   const opening = openMar(page, "webgpu").then(() => {
     open = true;
   });
-  // Ticks without a sign of life.
-  while (!open) await page.clock.runFor(10_000);
+  // Ticks without a sign of life, with time between them in which the CPU's engine can give one.
+  while (!open) {
+    await page.clock.runFor(10_000);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
   await opening;
   const backend = await page.evaluate(() => window.mar.backend);
   expect(backend.device).toBe("cpu");
