@@ -139,11 +139,11 @@ class ConvertRecipe:
 STUDENT_KEYS = ("neuron", "steps", "tau", "precharge")
 """What a spiking recipe's `[model]` may say; all else is the teacher's."""
 
-HYBRID_KEYS = ("window", "sinks", "n_groups", "d_state", "d_conv")
-"""What `[model]` may say besides where the teacher is a Llama."""
-
 WINDOW_KEYS = ("window", "sinks")
-"""What it may say besides of a student that has a window branch already: how far it sees takes no weights."""
+"""What `[model]` may say besides of a student that has a window branch already: how far it sees takes no weights."""
+
+HYBRID_KEYS = (*WINDOW_KEYS, "n_groups", "d_state", "d_conv")
+"""What it may say besides where the teacher is a Llama."""
 
 
 @dataclass(frozen=True)
