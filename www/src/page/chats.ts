@@ -6,7 +6,8 @@ import { element } from "./element";
 import { fileName, offer } from "./files";
 import { packCosts, unpackCosts } from "./keep/costs";
 import type { Store } from "./keep/store";
-import { say, sentence } from "./status";
+import { sentence } from "./sentence";
+import { say } from "./status";
 import type { Talk } from "./talk";
 import { pack, readParcel } from "./transfer";
 
@@ -140,7 +141,7 @@ export class Chats {
       // An answer that is being made is not left.
       say(busy ? `${conversation.title} was imported: it is in the list.` : `${conversation.title} is open.`);
     } catch (error) {
-      say(`${file.name} was not imported. ${sentence(error)}.`, "trouble");
+      say(`${file.name} was not imported. ${sentence(error)}`, "trouble");
     }
   }
 }

@@ -5,8 +5,9 @@ import { element } from "./element";
 import { formatBytes } from "./format";
 import { LoadBar } from "./load-bar";
 import type { Query } from "./query";
+import { sentence } from "./sentence";
 import type { Settings } from "./settings";
-import { say, sentence, showBackend } from "./status";
+import { say, showBackend } from "./status";
 
 /** A model that this server offers. */
 export interface Offer {
@@ -135,7 +136,7 @@ export class ModelMenu {
       // For scripts.
       Object.assign(window, { mar: engine });
       engine.on("trouble", (trouble) => {
-        say(`${sentence(trouble)}.`, "trouble");
+        say(`${sentence(trouble)}`, "trouble");
         // Other hardware may have taken over.
         tellBackend(engine);
       });
@@ -150,7 +151,7 @@ export class ModelMenu {
       say(`${engine.shape.name} is ready.${kept(this.#storing)}`);
     } catch (error) {
       if (loading.signal.aborted) return;
-      say(`The model could not be loaded. ${sentence(error)}.`, "trouble, try again");
+      say(`The model could not be loaded. ${sentence(error)}`, "trouble, try again");
     } finally {
       if (this.#loading === loading) {
         this.#bar.end();

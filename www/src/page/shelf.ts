@@ -4,7 +4,7 @@ import { sha256 } from "../store/digest";
 import { Library, type Listing } from "../store/library";
 import { element } from "./element";
 import { formatBytes } from "./format";
-import { sentence } from "./status";
+import { sentence } from "./sentence";
 
 const day = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
 
@@ -108,7 +108,7 @@ export class ModelShelf {
         ? `${name}: ${damaged} of ${read} chunks are damaged. They alone are fetched again at the next load.`
         : `${name}: all ${read} chunks are right.`;
     } catch (error) {
-      this.#news.textContent = `${name} was not verified. ${sentence(error)}.`;
+      this.#news.textContent = `${name} was not verified. ${sentence(error)}`;
     } finally {
       this.#verifying = undefined;
       await this.refresh();
@@ -122,7 +122,7 @@ export class ModelShelf {
       await (await this.#library)?.remove(id);
       this.#news.textContent = `${name} is deleted.`;
     } catch (error) {
-      this.#news.textContent = `${name} was not deleted: ${sentence(error)}.`;
+      this.#news.textContent = `${name} was not deleted: ${sentence(error)}`;
     }
     await this.refresh();
     this.#focus(undefined);

@@ -29,9 +29,3 @@ export function showRate(tokensPerSecond: number | undefined): void {
 export function showBackend(sentence: string): void {
   backend.textContent = sentence;
 }
-
-/** An error's message as the beginning of a sentence. */
-export function sentence(error: unknown): string {
-  const message = (error instanceof Error ? error.message : String(error)).replace(/[.\s]+$/, "");
-  return message.charAt(0).toUpperCase() + message.slice(1);
-}

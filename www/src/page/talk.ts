@@ -20,8 +20,9 @@ import { Keeper } from "./keep/keeper";
 import { Pen } from "./keep/pen";
 import { GoneError } from "./keep/shelf";
 import type { News, Store } from "./keep/store";
+import { sentence } from "./sentence";
 import { chatOptions, type Settings } from "./settings";
-import { say, sentence, showRate } from "./status";
+import { say, showRate } from "./status";
 import type { Transcript } from "./transcript";
 
 /** Other tabs see an answer grow this often, in milliseconds. */
@@ -300,7 +301,7 @@ export class Talk {
     } catch (error) {
       this.#memory.move(chat.id, undefined);
       const what = turn.content === "" ? "There is no answer" : "The answer was interrupted";
-      say(`${what}. ${sentence(error)}.`, "trouble");
+      say(`${what}. ${sentence(error)}`, "trouble");
     } finally {
       this.#events.onEnd(chat, turn);
       await this.#keeper.flush();
@@ -332,7 +333,7 @@ export class Talk {
       return true;
     } catch (error) {
       if (error instanceof GoneError) this.stop();
-      say(`This conversation could not be kept: ${sentence(error)}. Export it, or delete others.`, "trouble");
+      say(`This conversation could not be kept: ${sentence(error)} Export it, or delete others.`, "trouble");
       return false;
     }
   }
