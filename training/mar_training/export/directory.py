@@ -34,6 +34,9 @@ from mar_training.train import checkpoint
 TOLERANCE = 1e-5
 """Largest difference allowed between a logit of the trainer and of the files read back."""
 
+STATED = ("licence", "teacher", "description")
+"""What `metrics.json` repeats of the card's text, where it is there: menus show it beside the figures."""
+
 
 def export(
     name: str,
@@ -47,8 +50,9 @@ def export(
 ) -> dict:
     """Writes `models/name/` from the spiking run `run` and its dense teacher; returns `metrics.json`'s content.
 
-    `story_path` is a TOML file with what no measurement can say: summary, can, cannot, commands. Evaluates both
-    networks on the first `rows` validation rows, or all, and on `questions` (folder, how many of each file).
+    `story_path` is a TOML file with what no measurement can say: summary, can, cannot, commands, and if there are any
+    licence (SPDX), teacher (its name) and description (a sentence for menus). Evaluates both networks on the first
+    `rows` validation rows, or all, and on `questions` (folder, how many of each file).
     """
     try:
         story = tomllib.loads(story_path.read_text(encoding="utf-8"))
@@ -93,6 +97,7 @@ def export(
     metrics = metrics_json(spiking_result, dense_result, info, dense_info, weights_bytes)
     metrics["parameters"] = parameters.count(params)
     metrics["largest_logit_difference"] = difference
+    metrics |= {key: story[key] for key in STATED if key in story}
     if is_teacher(dense):
         # Whoever trains on from these weights needs the teacher in the same basis.
         metrics["convert"] = info["recipe"]["convert"]
