@@ -5,8 +5,9 @@ import pytest
 
 from mar_training.cli import main
 from mar_training.errors import MarError
+from mar_training.teacher.gguf_file import byte_level_bpe
 from mar_training.teacher.store import load_teacher
-from mar_training.teacher.trim import trimmed_tokenizer
+from mar_training.teacher.trim import alike_tokenizer, trimmed_tokenizer
 
 
 def test_what_chats_use_stays_with_all_that_it_is_made_of(tiny_llama):
@@ -28,6 +29,30 @@ def test_too_small_a_vocabulary_is_refused(tiny_llama):
     _, config, tokenizer, *_ = tiny_llama
     with pytest.raises(MarError, match="bytes and special tokens must stay"):
         trimmed_tokenizer(tokenizer, np.zeros(config.vocab_size), 100)
+
+
+def test_a_trimmed_vocabulary_is_found_again_in_the_teacher(tiny_llama):
+    _, config, tokenizer, tokens, _ = tiny_llama
+    counts = np.zeros(config.vocab_size, np.int64)
+    counts[tokens.index("Ġthe")] = 5
+    small, old = trimmed_tokenizer(tokenizer, counts, config.vocab_size - 2)
+    again, same = alike_tokenizer(tokenizer, small)
+    np.testing.assert_array_equal(same, old)
+    assert again.to_str() == small.to_str()
+    whole, every = alike_tokenizer(tokenizer, tokenizer)
+    np.testing.assert_array_equal(every, np.arange(config.vocab_size))
+    assert whole.to_str() == tokenizer.to_str()
+
+
+def test_another_teachers_vocabulary_is_refused(tiny_llama):
+    _, config, tokenizer, tokens, merges = tiny_llama
+    small, _ = trimmed_tokenizer(tokenizer, np.zeros(config.vocab_size, np.int64), config.vocab_size - 3)
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    other = byte_level_bpe([*tokens, "ow"], [*merges, "o w"], special)
+    turned = byte_level_bpe(tokens[::-1], merges, special)
+    for like, whole in ((other, tokenizer), (turned, tokenizer), (tokenizer, small)):
+        with pytest.raises(MarError, match="give the teacher that the model was made from"):
+            alike_tokenizer(whole, like)
 
 
 def test_the_command_writes_a_teacher_with_the_rows_that_are_left(llama_folder, llama_data, tmp_path, capsys):

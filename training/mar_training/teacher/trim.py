@@ -14,6 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from mar_training.data.shards import open_with_tokenizer, tokenizer_hash
+from mar_training.data.tokenizer import load_tokenizer
 from mar_training.errors import MarError
 from mar_training.teacher.store import load_teacher, save_teacher
 
@@ -33,18 +34,24 @@ def trim(teacher: Path, data: Path, vocab_size: int, out: Path) -> tuple[int, in
     return len(old), config.vocab_size, float(counts[old].sum() / counts.sum())
 
 
+def trim_alike(teacher: Path, model: Path, out: Path) -> int:
+    """Writes the teacher's folder again with the vocabulary of a `model` directory, which was trimmed from this
+    teacher's, or is all of it. Returns the tokens kept."""
+    params, config, tokenizer = load_teacher(teacher)
+    small, old = alike_tokenizer(tokenizer, load_tokenizer(model / "tokenizer.json"))
+    save_teacher(trimmed_params(params, old), replace(config, vocab_size=len(old)), small, out)
+    return len(old)
+
+
 def trimmed_tokenizer(tokenizer: Tokenizer, counts: np.ndarray, vocab_size: int) -> tuple[Tokenizer, np.ndarray]:
     """(tokenizer, the old id of each of its tokens). Of `vocab_size` tokens or a few less, in the old order.
 
     `counts` [v]: how often each token is used. Bytes and special tokens always stay, and with a token all that it is
     merged from; merges keep their rank.
     """
-    raw = json.loads(tokenizer.to_str())
-    if raw["model"]["type"] != "BPE":
-        raise MarError(f"only a BPE vocabulary can be trimmed, not {raw['model']['type']}")
+    raw = _bpe(tokenizer)
     vocab: dict[str, int] = raw["model"]["vocab"]
-    merges = [tuple(merge) for merge in raw["model"]["merges"]]
-    parents = {vocab[left + right]: (vocab[left], vocab[right]) for left, right in merges}
+    parents = {vocab[left + right]: (vocab[left], vocab[right]) for left, right in raw["model"]["merges"]}
     kept = set(vocab.values()) - set(parents)
     if len(kept) > vocab_size:
         raise MarError(f"a vocabulary of {vocab_size} is too small: {len(kept)} bytes and special tokens must stay")
@@ -59,10 +66,38 @@ def trimmed_tokenizer(tokenizer: Tokenizer, counts: np.ndarray, vocab_size: int)
         new = missing(token)
         if len(kept) + len(new) <= vocab_size:
             kept |= new
+    return _restricted(raw, kept)
+
+
+def alike_tokenizer(tokenizer: Tokenizer, like: Tokenizer) -> tuple[Tokenizer, np.ndarray]:
+    """(`like`, the old id of each of its tokens) where `like` is `tokenizer` trimmed; `MarError` where it is not."""
+    raw = _bpe(tokenizer)
+    vocab: dict[str, int] = raw["model"]["vocab"]
+    texts = set(like.get_vocab())
+    specials = {special["content"] for special in raw["added_tokens"]}
+    closed = all({left, right} <= texts for left, right in raw["model"]["merges"] if left + right in texts)
+    if specials <= texts <= set(vocab) and closed:
+        small, old = _restricted(raw, {vocab[text] for text in texts})
+        if tokenizer_hash(small) == tokenizer_hash(like):
+            return small, old
+    raise MarError("the model's vocabulary is no part of this teacher's; give the teacher that the model was made from")
+
+
+def _bpe(tokenizer: Tokenizer) -> dict:
+    """`tokenizer.json` as a tree."""
+    raw = json.loads(tokenizer.to_str())
+    if raw["model"]["type"] != "BPE":
+        raise MarError(f"only a BPE vocabulary can be trimmed, not {raw['model']['type']}")
+    return raw
+
+
+def _restricted(raw: dict, kept: set[int]) -> tuple[Tokenizer, np.ndarray]:
+    """(tokenizer, the old id of each of its tokens): the tokens `kept` alone, in the old order, and their merges."""
+    vocab: dict[str, int] = raw["model"]["vocab"]
     old = np.array(sorted(kept))
     renamed = {int(before): after for after, before in enumerate(old)}
+    raw["model"]["merges"] = [merge for merge in raw["model"]["merges"] if vocab["".join(merge)] in kept]
     raw["model"]["vocab"] = {text: renamed[token] for text, token in vocab.items() if token in kept}
-    raw["model"]["merges"] = [list(merge) for merge in merges if vocab["".join(merge)] in kept]
     for special in raw["added_tokens"]:
         special["id"] = renamed[special["id"]]
     return Tokenizer.from_str(json.dumps(raw)), old
