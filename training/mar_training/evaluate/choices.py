@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 from mar_training import network
 from mar_training.data.tokenizer import chat_format
 from mar_training.errors import MarError
+from mar_training.memory import first_rows
 from mar_training.model import PADDING, Options, embedding, head_logits
 
 USEFUL = {
@@ -103,26 +104,46 @@ def _token_scores(params, tokens, segment, config, options: Options):
     return tuple(x.swapaxes(0, 1).reshape(tokens.shape)[:, :-1] for x in scores)
 
 
+def _padded(length: int) -> int:
+    """A length rounded up, so that few shapes are compiled."""
+    return -(-length // LENGTH_STEP) * LENGTH_STEP
+
+
 def score(params, config, items: list[Item], options: Options = Options()) -> dict[str, dict]:  # noqa: B008
-    """Of each task {"items", "acc", "acc_norm"}, the latter where there is a choice."""
+    """Of each task {"items", "acc", "acc_norm"}, the latter where there is a choice.
+
+    Choices go `BATCH_TOKENS` tokens at a time, the longest first, or as few as memory has room for.
+    """
     flat = [(index, place) for index, item in enumerate(items) for place in range(len(item.choices))]
-    flat.sort(key=lambda at: len(items[at[0]].choices[at[1]][0]))
+
+    def tokens_of(at: tuple[int, int]) -> list[int]:
+        return items[at[0]].choices[at[1]][0]
+
+    flat.sort(key=lambda at: len(tokens_of(at)), reverse=True)
     likelihood: dict[tuple, float] = {}
     greedy: dict[tuple, bool] = {}
-    while flat:
-        longest = -(-len(items[flat[-1][0]].choices[flat[-1][1]][0]) // LENGTH_STEP) * LENGTH_STEP
-        rows = max(1, BATCH_TOKENS // longest)
-        batch, flat = flat[-rows:], flat[:-rows]
-        tokens = np.zeros((rows, longest), np.int32)
-        segment = np.full((rows, longest), PADDING, np.int32)
-        for row, (index, place) in enumerate(batch):
-            ids = items[index].choices[place][0]
+
+    def scored(part: list[tuple[int, int]], size: int) -> tuple[np.ndarray, np.ndarray]:
+        longest = _padded(len(tokens_of(part[0])))
+        tokens = np.zeros((size, longest), np.int32)
+        segment = np.full((size, longest), PADDING, np.int32)
+        for row, at in enumerate(part):
+            ids = tokens_of(at)
             tokens[row, : len(ids)], segment[row, : len(ids)] = ids, 0
-        scores, same = map(np.asarray, _token_scores(params, tokens, segment, config, options))
-        for row, at in enumerate(batch):
+        return tuple(map(np.asarray, _token_scores(params, tokens, segment, config, options)))
+
+    batch_tokens = BATCH_TOKENS
+    while flat:
+        longest = _padded(len(tokens_of(flat[0])))
+        wanted = max(1, batch_tokens // longest)
+        (scores, same), rows = first_rows(scored, flat, wanted, "multiple choice")
+        if rows < wanted:
+            batch_tokens = rows * longest
+        for row, at in enumerate(flat[:rows]):
             ids, first, _ = items[at[0]].choices[at[1]]
             likelihood[at] = float(scores[row, first - 1 : len(ids) - 1].sum())
             greedy[at] = bool(same[row, first - 1 : len(ids) - 1].all())
+        flat = flat[rows:]
     right: dict[str, list[tuple]] = defaultdict(list)
     for index, item in enumerate(items):
         of = [likelihood[index, place] for place in range(len(item.choices))]

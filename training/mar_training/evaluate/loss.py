@@ -14,6 +14,7 @@ from mar_training.config import ModelConfig
 from mar_training.data.batches import Batch, Packer
 from mar_training.data.shards import Shard
 from mar_training.fused import chunked_sum
+from mar_training.memory import first_rows
 from mar_training.model import PADDING, Options, embedding, head_logits
 
 HEAD_CHUNK = 64
@@ -78,6 +79,8 @@ def validation(
 ) -> dict:
     """Losses in nats a token over the first `rows` rows, or all: always the same rows in the same order.
 
+    `batch_rows` of them are computed at a time, or as few as memory has room for.
+
     Returns val_loss (all tokens), val_reply_loss (the assistant's), val_tokens, bits_per_byte (of all predicted
     tokens, the template's included, over the bytes of text alone; of a document cut to a row, its share of them) and,
     where the network spikes, rate and active: four numbers each, averaged over layers; rate_per_layer and
@@ -86,14 +89,20 @@ def validation(
     """
     packer = Packer(shard, seq_len, seed=0)
     chosen = packer.rows_of_epoch(0)[:rows]
-    batch_rows = -(-batch_rows // devices.mesh.size) * devices.mesh.size
-    total: dict[str, np.ndarray] = {}
-    for start in range(0, len(chosen), batch_rows):
-        part = chosen[start : start + batch_rows]
+    each = devices.mesh.size
+    batch_rows = -(-batch_rows // each) * each
+
+    def sums_of(part: list[list[int]], size: int) -> dict[str, np.ndarray]:
         # Short of a whole batch the rest are empty rows, so that one shape is compiled.
-        batch = packer.assemble(part + [[]] * (batch_rows - len(part)))
-        sums = jax.device_get(_sums(params, devices.split_rows(batch, axis=0), config, options, *(teacher or ())))
+        batch = packer.assemble(part + [[]] * (size - len(part)))
+        return jax.device_get(_sums(params, devices.split_rows(batch, axis=0), config, options, *(teacher or ())))
+
+    total: dict[str, np.ndarray] = {}
+    left = chosen
+    while left:
+        sums, batch_rows = first_rows(sums_of, left, batch_rows, "the evaluation", each)
         total = {key: total.get(key, 0) + np.asarray(value, np.float64) for key, value in sums.items()}
+        left = left[batch_rows:]
     result = {
         "val_loss": float(total["loss"] / total["tokens"]),
         "val_reply_loss": float(total["reply_loss"] / max(total["reply_tokens"], 1)),

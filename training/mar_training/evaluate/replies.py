@@ -7,6 +7,7 @@ from tokenizers import Tokenizer
 from mar_training.config import ModelConfig
 from mar_training.data.tokenizer import chat_format, encode_prompt, end_token
 from mar_training.decode import generate
+from mar_training.memory import in_batches
 from mar_training.teacher.decode import continue_prompts
 from mar_training.teacher.llama import LlamaConfig
 
@@ -43,28 +44,34 @@ def sampled_replies(params, config: ModelConfig, tokenizer: Tokenizer, *, seed: 
 def answer(params, config: ModelConfig, tokenizer: Tokenizer, chats: list[list[dict]], *, seed: int = 0) -> list[str]:
     """The assistant's next reply to each chat, sampled as its format says."""
     sampling = chat_format(tokenizer).sampling
-    replies = generate(
-        params,
-        config,
-        [encode_prompt(tokenizer, chat) for chat in chats],
-        end=end_token(tokenizer),
-        max_new=sampling.max_new_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        repetition_penalty=sampling.repetition_penalty,
-        seed=seed,
-    )
-    return [tokenizer.decode(reply) for reply in replies]
+
+    def some(part: list[list[int]], _: int) -> list[list[int]]:
+        return generate(
+            params,
+            config,
+            part,
+            end=end_token(tokenizer),
+            max_new=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            repetition_penalty=sampling.repetition_penalty,
+            seed=seed,
+        )
+
+    prompts = [encode_prompt(tokenizer, chat) for chat in chats]
+    return [tokenizer.decode(reply) for reply in in_batches(some, prompts, len(prompts), "replies")]
 
 
 def greedy_answers(params, config, tokenizer: Tokenizer, chats: list[list[dict]], *, max_new: int) -> list[str]:
     """The likeliest reply to each chat, token by token; of a Llama too."""
     prompts, end = [encode_prompt(tokenizer, chat) for chat in chats], end_token(tokenizer)
-    if isinstance(config, LlamaConfig):
-        replies = [r for r, _ in continue_prompts(params, config, prompts, ends=(end,), max_new=max_new)]
-    else:
-        replies = generate(params, config, prompts, end=end, max_new=max_new)
-    return [tokenizer.decode(reply) for reply in replies]
+
+    def some(part: list[list[int]], _: int) -> list[list[int]]:
+        if isinstance(config, LlamaConfig):
+            return [r for r, _ in continue_prompts(params, config, part, ends=(end,), max_new=max_new)]
+        return generate(params, config, part, end=end, max_new=max_new)
+
+    return [tokenizer.decode(reply) for reply in in_batches(some, prompts, len(prompts), "replies")]
 
 
 def conversations(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import jax
 
 from mar_training.errors import MarError
+from mar_training.memory import is_short
 from mar_training.train.loop import Trainer
 from mar_training.train.recipe import Recipe
 
@@ -26,7 +27,7 @@ def halved(recipe: Recipe, error: jax.errors.JaxRuntimeError) -> Recipe:
 
     Raises `error` itself if it says something else, and `MarError` where rows cannot be halved again.
     """
-    if "RESOURCE_EXHAUSTED" not in str(error):
+    if not is_short(error):
         raise error
     train = recipe.train
     if train.rows < 2 or train.rows % 2 or train.rows // 2 % jax.device_count():
