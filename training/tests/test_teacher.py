@@ -1,6 +1,7 @@
 """A pretrained Llama: from a GGUF file, through its forward and its cache, to the chats it writes."""
 
 import json
+from collections import Counter
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from mar_training.data.tokenizer import CHATML_TEMPLATE, HEADER, PROMPT, REPLY, 
 from mar_training.errors import MarError
 from mar_training.model import PADDING, Options
 from mar_training.teacher import decode, llama
+from mar_training.teacher import generate as teacher_generate
 from mar_training.teacher.filters import problem
 from mar_training.teacher.generate import Sampling, Writer, generate
 from mar_training.teacher.gguf_file import byte_level_bpe, read_gguf
@@ -238,11 +240,86 @@ class TestGenerate:
             return [f"What is number {len(seen)}?"] * len(prompts)
 
         monkeypatch.setattr(writer, "_write", write)
-        chats = writer.magpie(turns=2)
+        chats, dropped = writer.magpie(turns=2)
+        assert not dropped
         assert sorted(len(chat) for chat in chats) == [2, 2, 4, 4]
         assert seen[0][0].endswith("<|im_end|>\n<|im_start|>user\n")
         assert seen[1][0].endswith("<|im_end|>\n<|im_start|>assistant\n")
         assert [temperature for _, temperature in seen] == [1.0, 0.6, 1.0, 0.6]
+
+    def test_what_magpie_drops_is_counted_at_every_turn(self, writer, tmp_path, monkeypatch, capsys):
+        turns = iter(
+            [
+                ["What is rain?", None, "Who is SmolLM?", "Why is it cold?"],
+                ["Water that falls.", "I can't assist with that."],
+            ]
+        )
+        monkeypatch.setattr(writer, "_write", lambda asked, *_: next(turns))
+        counts = generate(writer, tmp_path / "out.jsonl", limit=1)
+        assert counts == {"written": 1, "tokens": 0, "kept": 1, "no end": 1, "name": 1, "refusal": 1}
+        assert "'refusal': 1" in capsys.readouterr().out
+
+    def test_a_line_cut_short_is_dropped_and_its_prompt_answered_again(self, writer, tmp_path, monkeypatch, capsys):
+        lines = [{"messages": [{"role": "user", "content": f"Say {n}"}]} for n in range(3)]
+        prompts = write_jsonl(tmp_path / "p.jsonl", lines)
+        monkeypatch.setattr(writer, "_write", lambda asked, *_: ["It is good."] * len(asked))
+        out = tmp_path / "out.jsonl"
+        generate(writer, out, prompts=prompts)
+        whole = out.read_bytes()
+        for kept in (len(whole) - 1, len(whole) - 30, 10):
+            out.write_bytes(whole[:kept])
+            generate(writer, out, prompts=prompts)
+            assert out.read_bytes() == whole
+            assert "cut short by an interruption" in capsys.readouterr().out
+        out.write_bytes(whole[:-30])
+        monkeypatch.setattr(writer, "magpie", lambda _: ([CHAT], Counter()))
+        generate(writer, out, limit=1)
+        assert len(list(read_records(out))) == 3
+
+    def test_a_second_start_with_the_same_seed_writes_other_chats(self, tiny_llama, tmp_path, monkeypatch):
+        params, config, tokenizer, *_ = tiny_llama
+        seeds = []
+
+        def written(*_, seed, **__):
+            seeds.append(seed)
+            return [(tokenizer.encode("It is good.").ids, True)] * 2
+
+        monkeypatch.setattr(teacher_generate, "continue_prompts", written)
+
+        def start(out):
+            generate(Writer(params, config, tokenizer, rows=2, seed=7), out, limit=4)
+            return [seeds.pop() for _ in seeds[:]]
+
+        first = start(tmp_path / "a.jsonl")
+        assert len(set(first)) == 4
+        assert start(tmp_path / "b.jsonl") == first
+        assert not set(start(tmp_path / "a.jsonl")) & set(first)
+
+    def test_short_memory_halves_the_chats_at_a_time_down_to_one(self, writer, monkeypatch, capsys):
+        seeds = []
+
+        def machine(room):
+            def answers(params, config, prompts, *, seed, **_):
+                if len(prompts) > room:
+                    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+                seeds.append(seed)
+                return [(writer.tokenizer.encode(f"It is {sum(prompt)}.").ids, True) for prompt in prompts]
+
+            monkeypatch.setattr(teacher_generate, "continue_prompts", answers)
+
+        chats = [[{"role": "user", "content": f"Say {n}"}] for n in range(3)]
+        machine(4)
+        at_once = writer.answer(chats)
+        assert len({chat[1]["content"] for chat in at_once}) == 3
+        machine(1)
+        assert writer.answer(chats) == at_once
+        assert writer.rows == 1
+        assert len(set(seeds)) == 4
+        out = capsys.readouterr().out.splitlines()
+        assert out == [f"the teacher's writing: out of memory; now {n} at a time" for n in ("2 rows", "1 row")]
+        machine(0)
+        with pytest.raises(MarError, match="too little memory for the teacher's writing, even with 1 row at a time"):
+            writer.answer(chats)
 
     @pytest.mark.parametrize(
         ("reply", "why"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 MAX_WORDS = {"user": 120, "assistant": 220}
 REFUSALS = (
@@ -40,6 +41,17 @@ def problem(messages: list[dict]) -> str | None:
         if not _is_english(text):
             return "language"
     return None
+
+
+def sift(chats: list[list[dict] | None]) -> tuple[list[list[dict]], Counter]:
+    """The good ones of `chats`, and how many were dropped by reason; None is a chat whose last turn did not end."""
+    good, dropped = [], Counter()
+    for chat in chats:
+        if why := problem(chat) if chat else "no end":
+            dropped[why] += 1
+        else:
+            good.append(chat)
+    return good, dropped
 
 
 def _repeats(words: list[str]) -> bool:

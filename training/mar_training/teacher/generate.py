@@ -11,13 +11,15 @@ from itertools import islice
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 from tokenizers import Tokenizer
 
 from mar_training.data.records import read_records
 from mar_training.data.tokenizer import chat_format, encode_chat, encode_prompt, end_token
 from mar_training.errors import MarError
+from mar_training.memory import first_rows
 from mar_training.teacher.decode import continue_prompts
-from mar_training.teacher.filters import problem
+from mar_training.teacher.filters import sift
 from mar_training.teacher.llama import LlamaConfig
 
 SYSTEM = "You are a friendly assistant. You answer briefly, in plain English."
@@ -38,7 +40,7 @@ class Sampling:
 
 
 class Writer:
-    """A teacher at work, `rows` chats at a time."""
+    """A teacher at work, `rows` chats at a time; fewer from when memory was too small for as many."""
 
     def __init__(
         self,
@@ -58,22 +60,36 @@ class Writer:
         self.ends = (end_token(tokenizer), tokenizer.token_to_id(form.text_end))
         self.tokens = 0
 
+    def vary(self, records: int) -> None:
+        """Goes to another stream of samples, which depends on the seed and on how many `records` there are already.
+
+        Mixed, not added: a counter moved by a few would meet those samples again that it made before.
+        """
+        self.seed = int(np.random.SeedSequence((self.seed % (1 << 64), records)).generate_state(1)[0]) >> 2
+
     def _write(self, prompts: list[list[int]], max_new: int, temperature: float) -> list[str | None]:
         """Texts that came to an end, None for the others."""
-        # Rows too few for a batch are filled up, so that one shape is compiled.
-        full = prompts + [prompts[-1]] * (self.rows - len(prompts))
-        self.seed += 1
-        out = continue_prompts(
-            self.params,
-            self.config,
-            full,
-            ends=self.ends,
-            max_new=max_new,
-            temperature=temperature,
-            min_p=self.sampling.min_p,
-            seed=self.seed,
-            dtype=self.dtype,
-        )[: len(prompts)]
+
+        def some(part: list[list[int]], rows: int) -> list[tuple[list[int], bool]]:
+            self.seed += 1
+            # Rows too few for a batch are filled up, so that one shape is compiled.
+            full = part + [part[-1]] * (rows - len(part))
+            return continue_prompts(
+                self.params,
+                self.config,
+                full,
+                ends=self.ends,
+                max_new=max_new,
+                temperature=temperature,
+                min_p=self.sampling.min_p,
+                seed=self.seed,
+                dtype=self.dtype,
+            )[: len(part)]
+
+        out: list[tuple[list[int], bool]] = []
+        while left := prompts[len(out) :]:
+            more, self.rows = first_rows(some, left, self.rows, "the teacher's writing")
+            out += more
         self.tokens += sum(len(tokens) for tokens, _ in out)
         return [self.tokenizer.decode(tokens).strip() if ended else None for tokens, ended in out]
 
@@ -99,17 +115,18 @@ class Writer:
         said = self._write(prompts, self.sampling.max_new, self.sampling.temperature)
         return [_with(chat, "assistant", text) for chat, text in zip(chats, said, strict=True)]
 
-    def magpie(self, turns: int) -> list[list[dict]]:
-        """One batch of chats out of nothing, of 1 to `turns` turns each; whatever ended well so far is kept."""
+    def magpie(self, turns: int) -> tuple[list[list[dict]], Counter]:
+        """One batch of chats out of nothing, of 1 to `turns` turns each, and how many were dropped by reason."""
         chats: list[list[dict]] = [[] for _ in range(self.rows)]
-        written = []
+        written, dropped = [], Counter()
         for turn in range(turns):
             for more in (self.ask, self.answer):
-                chats = [chat for chat in more(chats) if chat and problem(chat) is None] if chats else []
+                chats, bad = sift(more(chats)) if chats else ([], Counter())
+                dropped += bad
             # Every second chat that could go on does.
             written += chats[1::2] if turn + 1 < turns else chats
             chats = chats[::2] if turn + 1 < turns else []
-        return written
+        return written, dropped
 
 
 def _with(chat: list[dict], role: str, text: str | None) -> list[dict] | None:
@@ -120,6 +137,19 @@ def read_prompts(path: Path) -> Iterator[list[dict]]:
     """Chats that end with a user's turn, from JSON lines with `messages`."""
     for record in read_records(path, last="user"):
         yield record["messages"]
+
+
+def mend(out: Path) -> int:
+    """Cuts off a last line that an interruption left half written; returns how many whole lines `out` has."""
+    if not out.exists():
+        return 0
+    written = out.read_bytes()
+    whole = written.rfind(b"\n") + 1
+    if whole < len(written):
+        print(f"{out}: its last line was cut short by an interruption and is dropped", flush=True)
+        with out.open("r+b") as file:
+            file.truncate(whole)
+    return written.count(b"\n")
 
 
 def _unanswered(prompts: Path, out: Path) -> Iterator[list[dict]]:
@@ -138,31 +168,32 @@ def generate(
 ) -> dict:
     """Appends chats to `out`, one JSON line each, until `limit` records, `seconds`, or the prompts' end.
 
-    Answers those `prompts` that `out` has no answer to yet, or where there are none writes both sides. Returns counts:
-    written, tokens, dropped by reason.
+    Answers those `prompts` that `out` has no answer to yet, or where there are none writes both sides. Started again
+    it goes on after the last whole line of `out`, and samples anew. Returns counts: written, tokens, kept, and those
+    dropped by reason.
     """
     if limit is None and seconds is None and prompts is None:
         raise MarError("say when to stop: --limit, --seconds or --prompts")
     started, tokens_then, counts, written = time.monotonic(), writer.tokens, Counter(), 0
     source = SOURCES["prompts" if prompts else "magpie"]
+    writer.vary(mend(out))
     given = _unanswered(prompts, out) if prompts else None
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file:
         while (limit is None or written < limit) and (seconds is None or time.monotonic() - started < seconds):
             if given is None:
-                chats = writer.magpie(turns)
+                chats, dropped = writer.magpie(turns)
             else:
                 asked = list(islice(given, writer.rows))
                 if not asked:
                     break
-                chats = writer.answer(asked)
-            for chat in chats:
-                why = problem(chat) if chat else "no end"
-                counts[why or "kept"] += 1
-                if why is None and (limit is None or written < limit):
-                    written += 1
-                    record = {"messages": chat, "source": source, "licence": "Apache-2.0 (model output)"}
-                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                chats, dropped = sift(writer.answer(asked))
+            counts += dropped
+            counts["kept"] += len(chats)
+            for chat in chats[: None if limit is None else limit - written]:
+                written += 1
+                record = {"messages": chat, "source": source, "licence": "Apache-2.0 (model output)"}
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
             tokens = writer.tokens - tokens_then
             speed = tokens / (time.monotonic() - started)
