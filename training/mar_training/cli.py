@@ -8,8 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from mar_training import __version__
+from mar_training import __version__, unfinished
 from mar_training.errors import MarError
+from mar_training.memory import is_short
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
@@ -390,16 +391,20 @@ def main(argv: list[str] | None = None) -> int:
         else:
             devices.start(_cpu_devices(args))
         args.run(args)
+    except (KeyboardInterrupt, EOFError):  # first: it may come before there is an `Interrupted`
+        print(f"mar-train: {unfinished.stopped(args)}", file=sys.stderr)
+        return 130
+    except (MemoryError, RuntimeError, OSError) as e:
+        if not is_short(e) and not isinstance(e, OSError):
+            raise
+        said = unfinished.short_of_memory(args, e) if is_short(e) else e
+        print(f"mar-train: {said}", file=sys.stderr)
+        return 1
     except MarError as e:
         print(f"mar-train: {e}", file=sys.stderr)
         return 1
     except Interrupted as e:
         print(f"mar-train: {e}", file=sys.stderr)
-        return 130
-    except OSError as e:
-        print(f"mar-train: {e}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, EOFError):
         return 130
     return 0
 

@@ -1,15 +1,19 @@
 """The command line from chats to a model directory, and what it says when something is wrong."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
+import jax
 import pytest
 from safetensors.numpy import load_file
 
+from mar_training import cli, unfinished
 from mar_training.cli import RECIPES, main, parser
 from mar_training.export.reader import check_manifest, read_packed
 from mar_training.golden import CHOICES, CHOOSING
@@ -37,11 +41,29 @@ summary = "A toy."
 can = "Nothing."
 cannot = "Anything."
 commands = "make toy"
+licence = "CC-BY-4.0"
+description = "It does nothing."
 """
 
 
 def run(*args) -> int:
     return main(["--cpu-devices", "2", *map(str, args)])
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """A function (arguments, error) -> exit status of the command whose work raises that error."""
+    (tmp_path / "dense.toml").write_text(DENSE)
+
+    def start(args: str, error: BaseException) -> int:
+        def fails(_):
+            raise error
+
+        words = args.format(dense=tmp_path / "dense.toml").split()
+        monkeypatch.setattr(cli, parser().parse_args(words).run.__name__, fails)
+        return run(*words)
+
+    return start
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +116,12 @@ def test_metrics_are_the_cards_figures(pipeline):
     assert metrics["largest_logit_difference"] <= 1e-5
     assert metrics["bytes"] == (pipeline / "models" / "toy" / "model.safetensors").stat().st_size
     assert len(metrics["firing_rate"]["per_layer"]) == 1
+    assert (metrics["licence"], metrics["description"]) == ("CC-BY-4.0", "It does nothing.")
+    assert "teacher" not in metrics
     card = (pipeline / "models" / "toy" / "README.md").read_text()
     assert f"{metrics['spiking_val_loss']:.4f}" in card
     assert "CC0-1.0" in card
+    assert "| licence of the weights | CC-BY-4.0 |\n| parameters |" in card
     assert card.count("**assistant**") == 15
 
 
@@ -162,6 +187,79 @@ def test_errors_are_one_sentence_and_status_1(args, message, tmp_path, data_fold
     assert err.startswith("mar-train: ")
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("Unable to allocate 9.00 GiB"), "too little memory (Unable to allocate 9.00 GiB): "),
+        (MemoryError(), "too little memory: "),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "too little memory ([Errno 12] Cannot allocate memory): "),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: x\ny"), "too little memory (RESOURCE_EXHAUSTED: x): "),
+    ],
+)
+@pytest.mark.parametrize(
+    ("args", "advice"),
+    [
+        ("eval a --data b", "shorter rows (--seq-len) or fewer questions (--choice-items)"),
+        ("export x --run a --dense b --data c --story d", "fewer rows (--rows) and questions (--choice-items)"),
+        ("teacher generate a --out b", "fewer chats be written at a time (--rows)"),
+        ("teacher import a --out b", "end other programs that use memory"),
+        ("train dense --recipe {dense} --data b --out c", "--set train.rows=N --set train.accumulate=M"),
+    ],
+)
+def test_too_little_memory_is_a_sentence_that_says_what_to_do(error, message, args, advice, command, capsys):
+    assert command(args, error) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"mar-train: {message}")
+    assert advice in err
+    assert err.count("\n") == 1
+
+
+def test_an_error_that_is_no_shortage_is_not_hidden(command):
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        command("eval a --data b", jax.errors.JaxRuntimeError("INTERNAL: a mistake of ours"))
+
+
+@pytest.mark.parametrize(
+    ("args", "kept"),
+    [
+        (
+            "teacher generate a --out b.jsonl --limit 1",
+            "the chats that are in b.jsonl are kept; the same command goes on",
+        ),
+        ("teacher import a --out b", "counts only when it is whole"),
+        ("train dense --recipe {dense} --data b --out run", "the last checkpoint in run, if there is one, is kept"),
+        ("convert-run --minutes 1 --gguf a --train b --val c --out run", "the last checkpoints in run are kept"),
+        ("eval a --data b", "no figures were written"),
+        ("pack a --out b", "no file was changed; the same command begins anew"),
+    ],
+)
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(args, kept, command, capsys):
+    assert command(args, KeyboardInterrupt()) == 130
+    err = capsys.readouterr().err
+    assert err.startswith("mar-train: stopped: ")
+    assert kept in err
+
+
+def test_ctrl_c_while_modules_are_loaded_is_said_too(monkeypatch, capsys):
+    class Loading(ModuleType):
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "mar_training.train.loop", Loading("loop"))
+    assert run("eval", "a", "--data", "b") == 130
+    assert "mar-train: stopped: no figures were written" in capsys.readouterr().err
+
+
+def test_every_command_has_its_own_word_or_the_general_one():
+    """A command that is renamed must be renamed in these tables."""
+    names = set()
+    for action in (a for a in parser()._actions if a.dest == "command"):
+        for name, sub in action.choices.items():
+            inner = next((a for a in sub._actions if a.dest == "action"), None)
+            names |= {f"{name} {verb}" for verb in inner.choices} if inner else {name}
+    assert set(unfinished.NEED_LESS) | set(unfinished.KEPT) <= names
 
 
 def test_a_recipe_of_the_other_stage_is_refused(pipeline, data_folder, capsys):
