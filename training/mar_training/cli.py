@@ -117,6 +117,8 @@ def _launch(commands) -> None:
     launch.add_argument("--prompts", type=Path, metavar="FILE", help="for the teacher to answer")
     launch.add_argument("--choices", type=Path, metavar="DIR", help="multiple-choice questions to score at the end")
     launch.add_argument("--choice-items", type=int, metavar="N", help="only the first N questions of each file")
+    launch.add_argument("--init", type=Path, metavar="MODEL", help="go on with stage 2 from this model directory")
+    launch.add_argument("--vocab-size", type=int, default=24_576, metavar="N", help="tokens kept; --init has its own")
     launch.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run; resumed where it exists")
     launch.add_argument("--name", default="mar-smollm2-135m", help="of the exported model")
     launch.add_argument("--recipes", type=Path, default=RECIPES, metavar="DIR", help="where gpu_*.toml are")
@@ -266,6 +268,8 @@ def _run_launch(args) -> None:
         recipes=args.recipes,
         name=args.name,
         minutes=args.minutes,
+        init=args.init,
+        vocab_size=args.vocab_size,
         prompts=args.prompts,
         questions=(args.choices, args.choice_items) if args.choices else None,
         rows=args.write_rows,

@@ -1,7 +1,10 @@
 """`mar-train convert-run`: a teacher becomes a spiking model in the minutes there are; resumes after any interruption.
 
+From an exported model (`init`) it goes on with stage 2 in that model's vocabulary.
+
 Each step gets its share of the time that is left, so what one step takes too long is taken from all later ones alike.
-`plan.json` in the run's folder says which steps are done and how long each has taken so far.
+`plan.json` in the run's folder says which steps are done, how many seconds each was given and has taken so far, and how
+many steps of training were planned.
 """
 
 from __future__ import annotations
@@ -11,29 +14,47 @@ import json
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
+from mar_training.data.batches import Packer
 from mar_training.data.prepare import prepare
 from mar_training.errors import MarError
 from mar_training.export.directory import export
+from mar_training.export.reader import read_config
 from mar_training.files import join_file, read_json, split_file, write_json
 from mar_training.teacher.generate import Writer, generate
 from mar_training.teacher.gguf_file import read_gguf
 from mar_training.teacher.store import is_teacher, load_teacher, save_teacher
+from mar_training.teacher.trim import trim, trim_alike
 from mar_training.train.devices import compiled_once
 from mar_training.train.loop import Trainer
 from mar_training.train.memory import halved, run_within_memory
 from mar_training.train.recipe import Recipe, load_recipe
 from mar_training.train.stages import convert_trainer, spiking_trainer
 
-SHARES = {"import": 1, "generate": 15, "tokenise": 9, "blocks": 10, "logits": 30, "spiking": 30, "finish": 5}
+SHARES = {
+    "import": 1,
+    "generate": 15,
+    "tokenise": 5,
+    "trim": 5,
+    "blocks": 10,
+    "logits": 29,
+    "spiking": 30,
+    "finish": 5,
+}
 """Steps in order, each with its share of the time."""
+
+FROM_TEACHER = ("trim", "blocks", "logits")
+"""Steps that a run from an exported model does without."""
+
+FROM_MODEL = ('quantise.rounding="nearest"',)
+"""What such a run overrides in the recipe of stage 2: GPTQ would round the integers anew."""
 
 PIECE_BYTES = 15 << 20
 """Of the pieces that results are carried home in."""
@@ -41,7 +62,7 @@ PIECE_BYTES = 15 << 20
 CHECKPOINT_SECONDS = 120.0
 TICK_SECONDS = 5.0
 EVALUATIONS = 4
-"""How often a stage is evaluated on the way."""
+"""How often a stage is evaluated, its end included."""
 
 MIN_STEPS = 2
 
@@ -57,6 +78,8 @@ class Run:
     recipes: Path
     name: str
     minutes: float
+    init: Path | None = None
+    vocab_size: int = 24_576
     prompts: Path | None = None
     questions: tuple[Path, int | None] | None = None
     rows: int = 256
@@ -65,24 +88,45 @@ class Run:
     overrides: list[str] = field(default_factory=list)
 
     @property
+    def whole(self) -> Path:
+        """The imported teacher with all its vocabulary; it writes the chats."""
+        return self.out / "teacher-whole"
+
+    @property
+    def counted(self) -> Path:
+        """Chats in the whole vocabulary."""
+        return self.out / "data-whole"
+
+    @property
     def teacher(self) -> Path:
-        """The imported teacher."""
+        """The teacher with the student's vocabulary; it trains the student."""
         return self.out / "teacher"
 
     @property
     def data(self) -> Path:
-        """Tokenised chats."""
+        """Chats in the student's vocabulary."""
         return self.out / "data"
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """The steps of this run in order, each with its share of the time."""
+        return {step: share for step, share in SHARES.items() if not (self.init and step in FROM_TEACHER)}
 
 
 class Clock:
     """The time told, shared out; kept in `plan.json`, so that an interrupted run knows what is spent."""
 
-    def __init__(self, folder: Path, minutes: float) -> None:
-        """Continues the clock of an earlier start of the same run."""
-        self.path = folder / "plan.json"
-        old = read_json(self.path) if self.path.exists() else {}
+    def __init__(self, folder: Path, minutes: float, shares: dict[str, int] = SHARES, init: Path | None = None) -> None:
+        """Continues the clock of an earlier start of the same run: of the same `init`, or `MarError`."""
+        self.path, self.shares = folder / "plan.json", shares
+        self.init = str(init.resolve()) if init else None
+        old = read_json(self.path) if self.path.exists() else {"init": self.init}
+        if old.get("init") != self.init:
+            raise MarError(
+                f"{folder} was begun with {_said(old.get('init'))}, not {_said(self.init)}; use another --out"
+            )
         self.total = 60.0 * minutes
+        self.given: dict[str, float] = old.get("given", {})
         self.spent: dict[str, float] = old.get("spent", {})
         self.done: list[str] = old.get("done", [])
         self.plans: dict[str, dict] = old.get("plans", {})
@@ -96,12 +140,13 @@ class Clock:
         The last step, which brings the model home, is never refused.
         """
         self._step, self._since = step, time.monotonic()
-        waiting = sum(share for name, share in SHARES.items() if name not in self.done)
+        waiting = sum(share for name, share in self.shares.items() if name not in self.done)
         left = self.total - sum(self.spent.values())
-        if left <= 0 and step != list(SHARES)[-1]:
+        if left <= 0 and step != list(self.shares)[-1]:
             spent = sum(self.spent.values()) / 60
             raise MarError(f"no time is left for {step}: {spent:.1f} minutes are spent; give it more --minutes")
-        return max(0.0, left) * SHARES[step] / waiting
+        self.given[step] = max(0.0, left) * self.shares[step] / waiting
+        return self.given[step]
 
     def tick(self) -> None:
         """Books the time since the last tick to the running step."""
@@ -109,7 +154,11 @@ class Clock:
             now = time.monotonic()
             self.spent[self._step] = self.spent.get(self._step, 0.0) + now - self._since
             self._since = now
-            write_json(self.path, {"spent": self.spent, "done": self.done, "plans": self.plans})
+            write_json(self.path, self._state())
+
+    def _state(self) -> dict:
+        named = {"init": self.init, "given": self.given, "spent": self.spent, "done": self.done, "plans": self.plans}
+        return {"minutes": self.total / 60, **named}
 
     @contextmanager
     def ticking(self) -> Iterator[None]:
@@ -118,7 +167,8 @@ class Clock:
 
         def tick() -> None:
             while not ended.wait(TICK_SECONDS):
-                self.tick()
+                with suppress(MarError):  # said at the step's end, where it still cannot be written
+                    self.tick()
 
         thread = threading.Thread(target=tick, daemon=True)
         thread.start()
@@ -135,12 +185,18 @@ class Clock:
         self.tick()
 
 
+def _said(init: str | None) -> str:
+    return f"--init {init}" if init else "no --init"
+
+
 def launch(run: Run) -> dict:
     """Runs every step that is not done; returns the exported model's metrics."""
+    if run.init:
+        read_config(run.init)  # so that a wrong folder shows now and not at stage 2
     run.out.mkdir(parents=True, exist_ok=True)
-    clock = Clock(run.out, run.minutes)
+    clock = Clock(run.out, run.minutes, run.shares, run.init)
     with compiled_once(run.out / "compiled"):
-        for step in SHARES:
+        for step in run.shares:
             if step in clock.done:
                 continue
             seconds = clock.start(step)
@@ -153,36 +209,51 @@ def launch(run: Run) -> dict:
 
 def _import(run: Run, clock: Clock, seconds: float) -> None:
     del clock, seconds
-    if not is_teacher(run.teacher):
-        save_teacher(*read_gguf(join_file(run.gguf)), run.teacher)
+    if not is_teacher(run.whole):
+        save_teacher(*read_gguf(join_file(run.gguf)), run.whole)
+    if run.init and not is_teacher(run.teacher):
+        trim_alike(run.whole, run.init, run.teacher)
 
 
 def _generate(run: Run, clock: Clock, seconds: float) -> None:
     """Half of the time for answers to prompts, where there are any, and the rest for chats out of nothing."""
     del clock
-    params, config, tokenizer = load_teacher(run.teacher)
+    params, config, tokenizer = load_teacher(run.whole)
     out = run.out / "written.jsonl"
-    # A line cut short by an interruption.
-    if out.exists() and (written := out.read_bytes()) and not written.endswith(b"\n"):
-        out.write_bytes(written.rpartition(b"\n")[0] + b"\n")
     started = time.monotonic()
-    seed = time.time_ns() % (1 << 30)  # so that after an interruption other chats are written
-    writer = Writer(params, config, tokenizer, rows=run.rows, seed=seed, dtype=jnp.dtype(run.dtype))
+    writer = Writer(params, config, tokenizer, rows=run.rows, dtype=jnp.dtype(run.dtype))
     if run.prompts:
         generate(writer, out, prompts=run.prompts, seconds=seconds / 2)
     generate(writer, out, turns=2, seconds=max(0.0, seconds - (time.monotonic() - started)))
 
 
 def _tokenise(run: Run, clock: Clock, seconds: float) -> None:
+    """In the vocabulary that is there by now: of the model to start from, or the whole one, to be trimmed."""
     del clock, seconds
+    if run.init:
+        _prepare(run, run.teacher, run.data)
+    else:
+        _prepare(run, run.whole, run.counted)
+
+
+def _trim(run: Run, clock: Clock, seconds: float) -> None:
+    """The tokens that the chats use most, and the chats again in those."""
+    del clock, seconds
+    kept, of, share = trim(run.whole, run.counted, run.vocab_size, run.teacher)
+    print(f"trimmed to {kept:,} of {of:,} tokens, which are {share:.2%} of the text", flush=True)
+    _prepare(run, run.teacher, run.data)
+
+
+def _prepare(run: Run, teacher: Path, out: Path) -> None:
+    """Tokenises the given chats and the written ones for `teacher`."""
     written = run.out / "written.jsonl"
     more = [written] if written.exists() and written.stat().st_size else []
     prepare(
         [*run.train, *more],
         run.val,
-        run.data,
+        out,
         vocab_size=0,
-        tokenizer_path=run.teacher / "tokenizer.json",
+        tokenizer_path=teacher / "tokenizer.json",
         tokenizer_records=0,
         continuations=False,
     )
@@ -197,12 +268,16 @@ def _logits(run: Run, clock: Clock, seconds: float) -> None:
 
 
 def _spiking(run: Run, clock: Clock, seconds: float) -> None:
-    _train(run, clock, "spiking", seconds, spiking_trainer, init=run.out / "logits")
+    """From stage 1, or from a model's integers, whose own scales then go on."""
+    more = FROM_MODEL if run.init else ()
+    _train(run, clock, "spiking", seconds, spiking_trainer, run.init or run.out / "logits", more)
 
 
-def _train(run: Run, clock: Clock, name: str, seconds: float, make, init: Path | None = None) -> None:
+def _train(
+    run: Run, clock: Clock, name: str, seconds: float, make, init: Path | None = None, overrides: Sequence[str] = ()
+) -> None:
     """Trains one stage for `seconds`, or on to the number of steps that it was planned with."""
-    recipe = load_recipe(run.recipes / f"gpu_{name}.toml", run.overrides)
+    recipe = load_recipe(run.recipes / f"gpu_{name}.toml", [*overrides, *run.overrides])
     if name not in clock.plans:
         clock.plans[name] = _planned(run, recipe, name, seconds, make, init)
         clock.tick()
@@ -216,21 +291,30 @@ def _train(run: Run, clock: Clock, name: str, seconds: float, make, init: Path |
 
 
 def _planned(run: Run, recipe: Recipe, name: str, seconds: float, make, init: Path | None) -> dict:
-    """The steps that fit, by timing a few; where memory is too small for the rows, in smaller micro-batches."""
+    """The steps that fit, by timing a few; where memory is too small for the rows, in smaller micro-batches.
+
+    What is left for them: all but the time to make the run once more, to evaluate it on its way, and at its end on all
+    rows.
+    """
     started = time.monotonic()
     while True:
         try:
+            begun = time.monotonic()
             trainer = make(recipe, run.data, run.teacher, run.out / f"{name}-timing", init=init, quiet=True)
+            making = time.monotonic() - begun
             compiling, each = trainer.timed()
-            evaluated = time.monotonic()
+            trainer.evaluate(recipe.train.eval_rows)  # compiles
+            begun = time.monotonic()
             trainer.evaluate(recipe.train.eval_rows)
-            evaluating = time.monotonic() - evaluated
+            evaluating = time.monotonic() - begun
             break
         except jax.errors.JaxRuntimeError as e:
             recipe = halved(recipe, e)
-    # A stage whose weights become integers on the way is compiled twice.
-    compiling *= 2 if recipe.quantise.after > 0 and "float" not in recipe.quantise.weights else 1
-    left = seconds - (time.monotonic() - started) - compiling - EVALUATIONS * evaluating
+    rows = len(Packer(trainer.val_shard, recipe.data.seq_len, seed=0).rows_of_epoch(0))
+    evaluations = EVALUATIONS - 1 + rows / min(rows, recipe.train.eval_rows)
+    # The run finds compiled what was compiled here, but not the network of a stage whose weights become integers later.
+    again = compiling if recipe.quantise.after > 0 and "float" not in recipe.quantise.weights else 0.0
+    left = seconds - (time.monotonic() - started) - making - again - evaluations * evaluating
     steps = max(MIN_STEPS, int(left / each))
     often = max(1, int(CHECKPOINT_SECONDS / each))
     return {
@@ -238,7 +322,7 @@ def _planned(run: Run, recipe: Recipe, name: str, seconds: float, make, init: Pa
         "rows": recipe.train.rows,
         "accumulate": recipe.train.accumulate,
         "log_every": max(1, steps // 50),
-        "eval_every": max(1, steps // EVALUATIONS),
+        "eval_every": -(-steps // EVALUATIONS),
         "checkpoint_every": often,
     }
 
@@ -257,7 +341,7 @@ def _finish(run: Run, clock: Clock, seconds: float) -> None:
         old.unlink()
     with tarfile.open(archive, "w") as tar:
         tar.add(run.out / "models" / run.name, f"models/{run.name}")
-        for name in ("blocks", "logits", "spiking"):
+        for name in clock.plans:
             tar.add(run.out / name / "log.jsonl", f"{name}.jsonl")
         clock.tick()
         tar.add(clock.path, "plan.json")
@@ -269,6 +353,7 @@ STEPS = {
     "import": _import,
     "generate": _generate,
     "tokenise": _tokenise,
+    "trim": _trim,
     "blocks": _blocks,
     "logits": _logits,
     "spiking": _spiking,
