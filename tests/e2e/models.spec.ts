@@ -80,7 +80,9 @@ test("a first visit begins with the first model and offers the largest; who take
 }) => {
   const here = join(__dirname, "../../models/mar-smalltalk");
   const [small] = await (await page.request.get("/models/index.json")).json();
-  const large = { ...small, name: "larger", bytes: 9_000_000, parameters: 10 * small.parameters, loss_ratio: 1.25 };
+  const said = { licence: "CC-BY-4.0", teacher: "a-teacher", description: "It knows more.", spiking_val_loss: 2.5 };
+  const metrics = { ...small.metrics, ...said, parameters: 10 * small.metrics.parameters, dense_val_loss: 2 };
+  const large = { ...small, name: "larger", bytes: 9_000_000, metrics };
   await page.route("**/models/index.json", (route) => route.fulfill({ json: [small, large] }));
   await page.route("**/models/larger/*", async (route) => {
     const body = await readFile(join(here, new URL(route.request().url()).pathname.split("/").at(-1) ?? ""));
@@ -93,7 +95,11 @@ test("a first visit begins with the first model and offers the largest; who take
   await expect(menu).toHaveValue("models/mar-smalltalk/");
   await expect(offer).toContainText("A larger model: larger");
   await expect(offer).toContainText("10 times as many as now");
-  await expect(offer).toContainText("25 % above its dense teacher's");
+  await expect(offer).toContainText("25 % above its teacher’s");
+  await expect(offer).toContainText("It knows more. It was made from a-teacher. Its licence is CC-BY-4.0.");
+  await offer.getByRole("button", { name: "Compare the models" }).click();
+  await expect(page.getByRole("dialog").getByRole("columnheader")).toHaveText(["mar-smalltalk", "larger"]);
+  await page.keyboard.press("Escape");
   await offer.getByRole("button", { name: "Load it, 9 MB" }).click();
   await expect(offer).toBeHidden();
   await ready(page);

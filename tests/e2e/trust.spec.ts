@@ -34,7 +34,7 @@ function intruders(page: Page): Promise<string[]> {
   return page.evaluate(() => {
     const own = new Set(["http:", "https:", "mailto:"]);
     const found: string[] = [];
-    for (const node of document.querySelectorAll("#transcript *, #chats *, #status, #model *")) {
+    for (const node of document.querySelectorAll("#transcript *, #chats *, #status, #model *, #about *")) {
       const names = node.getAttributeNames().filter((name) => name.startsWith("on") || name === "style");
       if (names.length > 0) found.push(node.outerHTML);
       if (/^(script|style|iframe|object|embed|img|video|audio|link|meta|base|form|template|math)$/i.test(node.tagName))
@@ -101,7 +101,9 @@ test("what a person says is text", async ({ page }) => {
 
 test("a model's names, card, template and errors are text", async ({ page }) => {
   const happened = await guard(page);
-  const list = PAYLOADS.map((name) => ({ name, bytes: 1, sha256: name, licence: name, card: name }));
+  const list = PAYLOADS.map((name) => {
+    return { name, bytes: 1, sha256: name, metrics: { licence: name, teacher: name, description: name } };
+  });
   await page.route("**/models/index.json", (route) => route.fulfill({ json: list }));
   const files = inPieces();
   files.delete("manifest.json");
@@ -120,6 +122,9 @@ test("a model's names, card, template and errors are text", async ({ page }) => 
   await page.goto(`/?model=${encodeURIComponent("javascript:pwned()//<img src=x onerror=pwned()>")}`);
   await expect(page.getByTestId("status")).toContainText("could not be loaded");
   expect(await page.locator("#model option").count()).toBe(PAYLOADS.length + 1);
+  await page.getByRole("button", { name: "About the models" }).click();
+  await expect(page.locator("#about-models section")).toHaveCount(PAYLOADS.length + 1);
+  await expect(page.locator("#about-news")).toContainText("Its metrics.json could not be read");
   expect(await intruders(page)).toEqual([]);
   expect(await happened()).toEqual([]);
 });

@@ -6,6 +6,7 @@ import "./style/chat.css";
 import "./style/chats.css";
 import "./style/instruments.css";
 import "./style/dialogs.css";
+import { AboutModels } from "./page/about-models";
 import { breathe } from "./page/breathe";
 import { Chats } from "./page/chats";
 import { Composer } from "./page/composer";
@@ -101,6 +102,7 @@ const welcome = new Welcome({
   onExample: (text) => void talk.send(text),
   onTour: () => tour.start(),
   onModel: (folder) => void models.choose(folder),
+  onCompare: () => void about.open(),
 });
 const shelf = new ModelShelf();
 const models = new ModelMenu(query, settings, {
@@ -109,9 +111,11 @@ const models = new ModelMenu(query, settings, {
   onUse: async (engine) => {
     panels.use(engine);
     await talk.use(engine);
+    about.refresh();
     await shelf.refresh();
   },
 });
+const about = new AboutModels(() => models.described);
 new SettingsDialog(settings, {
   chat: () => talk.chat,
   onSystem: (text) => {

@@ -2,8 +2,10 @@
 import { Mar } from "../mar";
 import type { Storing } from "../mar/types";
 import { element } from "./element";
+import type { Described } from "./figures";
 import { formatBytes } from "./format";
 import { LoadBar } from "./load-bar";
+import { type Metrics, readMetrics } from "./metrics";
 import type { Query } from "./query";
 import { sentence } from "./sentence";
 import type { Settings } from "./settings";
@@ -15,10 +17,8 @@ export interface Offer {
   bytes: number;
   /** Of its manifest, as it was when the page was built. */
   sha256: string;
-  /** As its export measured them, where it did. */
-  parameters?: number;
-  /** Its loss divided by its dense teacher's. */
-  loss_ratio?: number;
+  /** What it says of itself. */
+  metrics: Metrics;
 }
 
 /** The model that the person chose last. */
@@ -66,20 +66,20 @@ export class ModelMenu {
    */
   async fill(before?: string): Promise<void> {
     this.#offers = await offers();
-    const options = this.#offers.map(({ name, bytes, sha256 }) => {
-      const folder = `models/${name}/`;
+    const options = this.#offers.map(({ name, bytes, sha256, metrics: { licence } }) => {
+      const folder = folderOf(name);
       this.#pins.set(folder, sha256);
-      return new Option(`${name}, ${formatBytes(bytes)}`, folder);
+      return new Option([name, formatBytes(bytes), licence].filter(Boolean).join(", "), folder);
     });
     const asked = this.#query.model;
     if (asked !== undefined) {
       // A model of this server may be named in short.
-      const known = options.find(({ value }) => value === asked || value === `models/${asked}/`);
+      const known = options.find(({ value }) => value === asked || value === folderOf(asked));
       if (known) options.splice(options.indexOf(known), 1);
       options.unshift(known ?? new Option(asked, asked));
     }
     this.#menu.replaceChildren(...options);
-    const wanted = [`models/${before}/`, chosenBefore()];
+    const wanted = [folderOf(before ?? ""), chosenBefore()];
     const known = wanted.map((folder) => options.find(({ value }) => value === folder)).find(Boolean);
     if (asked === undefined && known) known.selected = true;
     if (options.length > 0) await this.load();
@@ -95,12 +95,24 @@ export class ModelMenu {
 
   /** The largest model that is offered, with its folder and the one that is loaded, if that is smaller. */
   get larger(): { larger: Offer; folder: string; here: Offer } | undefined {
-    const offerIn = (folder: string) => this.#offers.find(({ name }) => folder === `models/${name}/`);
-    const here = offerIn(this.#menu.value);
+    const here = this.#offerIn(this.#menu.value);
     if (!this.engine || !here) return undefined;
     const larger = this.#offers.reduce((most, offer) => (offer.bytes > most.bytes ? offer : most), here);
     if (larger === here) return undefined;
-    return { larger, here, folder: `models/${larger.name}/` };
+    return { larger, here, folder: folderOf(larger.name) };
+  }
+
+  /** What is known of the models in the menu. Of one from elsewhere that is what the engine has counted. */
+  get described(): Described[] {
+    return [...this.#menu.options].map(({ value: folder }) => {
+      const here = this.engine !== undefined && folder === this.#menu.value;
+      const offer = this.#offerIn(folder);
+      if (offer) return { ...offer, folder, here, own: true };
+      const shape = here ? this.engine?.shape : undefined;
+      if (!shape) return { name: folder, folder, here, own: false, metrics: {} };
+      const { name, weight_bytes: bytes, parameters } = shape;
+      return { name, folder, here, own: false, bytes, metrics: { parameters } };
+    });
   }
 
   /** Loads what the menu says, in place of what is loaded. */
@@ -160,6 +172,10 @@ export class ModelMenu {
     }
   }
 
+  #offerIn(folder: string): Offer | undefined {
+    return this.#offers.find(({ name }) => folder === folderOf(name));
+  }
+
   #cancel(): void {
     this.#loading?.abort();
     this.#bar.end();
@@ -201,11 +217,18 @@ function tellBackend({ backend }: Mar): void {
   showBackend(`Runs on ${backend.name}: ${backend.why}.`);
 }
 
+/** Where this server has a model. */
+function folderOf(name: string): string {
+  return `models/${name}/`;
+}
+
 /** What this server offers. */
 async function offers(): Promise<Offer[]> {
   try {
     const response = await fetch("models/index.json");
-    return response.ok ? ((await response.json()) as Offer[]) : [];
+    if (!response.ok) return [];
+    const list = (await response.json()) as (Omit<Offer, "metrics"> & { metrics?: unknown })[];
+    return list.map((offer) => ({ ...offer, metrics: readMetrics(offer.metrics) }));
   } catch {
     // No list, no offers: the address may still name a model, and the page says what to do if it does not.
     return [];

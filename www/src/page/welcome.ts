@@ -1,6 +1,7 @@
 // What an empty conversation shows: on a first visit what this is, and always how to begin.
 import { make } from "../pictures/common/dom";
 import { element } from "./element";
+import { millions } from "./figures";
 import { formatBytes, formatNumber } from "./format";
 import type { Offer } from "./models";
 
@@ -14,14 +15,6 @@ const EXAMPLES = [
   "What do you like to eat?",
 ];
 
-/** What the page's own models are, beside what is measured of them. */
-const ABOUT: ReadonlyMap<string, string> = new Map([
-  [
-    "mar-smollm2-135m",
-    "It writes fluently, and is often wrong all the same. It was made from SmolLM2-135M-Instruct (Apache-2.0).",
-  ],
-]);
-
 const KEY = "mar:visited";
 
 /** What one can do here. */
@@ -30,6 +23,8 @@ export interface WelcomeEvents {
   onTour: () => void;
   /** The model in a folder is wanted. */
   onModel: (folder: string) => void;
+  /** The models are to be seen side by side. */
+  onCompare: () => void;
 }
 
 /** The page's first words. */
@@ -38,11 +33,13 @@ export class Welcome {
   readonly #examples: HTMLButtonElement[] = [];
   readonly #offer = make("section", { className: "offer", hidden: true });
   readonly #onModel: (folder: string) => void;
+  readonly #onCompare: () => void;
   /** The folder of the model that is offered. */
   #offered: string | undefined;
 
-  constructor({ onExample, onTour, onModel }: WelcomeEvents) {
+  constructor({ onExample, onTour, onModel, onCompare }: WelcomeEvents) {
     this.#onModel = onModel;
+    this.#onCompare = onCompare;
     this.#host.replaceChildren(this.#note(onTour), this.#begin(onExample), this.#offer);
   }
 
@@ -61,14 +58,16 @@ export class Welcome {
     const { larger, here, folder } = offer;
     const load = make("button", { type: "button", textContent: `Load it, ${formatBytes(larger.bytes)}` });
     load.addEventListener("click", () => this.#onModel(folder));
-    const words = [ABOUT.get(larger.name), figures(larger, here)].filter(Boolean).join(" ");
+    const compare = make("button", { type: "button", className: "small", textContent: "Compare the models" });
+    compare.addEventListener("click", this.#onCompare);
     this.#offer.replaceChildren(
       make("h2", { textContent: `A larger model: ${larger.name}` }),
-      make("p", { textContent: words }),
+      make("p", { textContent: words(larger, here) }),
       make(
         "div",
         { className: "row" },
         load,
+        compare,
         make("span", { textContent: "Fetched once; later visits begin with it." }),
       ),
     );
@@ -116,17 +115,21 @@ export class Welcome {
   }
 }
 
-/** What was measured of a model, beside the one that is here. */
-function figures({ parameters, loss_ratio }: Offer, here: Offer): string {
+/** What a model is, and what was measured of it, beside the one that is here. */
+function words({ metrics }: Offer, here: Offer): string {
+  const { description, teacher, licence, parameters, lossRatio } = metrics;
   const sentences: string[] = [];
+  if (description !== undefined) sentences.push(description);
+  if (teacher !== undefined) sentences.push(`It was made from ${teacher}.`);
+  if (licence !== undefined) sentences.push(`Its licence is ${licence}.`);
   if (parameters !== undefined) {
-    const times =
-      here.parameters === undefined ? "" : `, ${formatNumber(parameters / here.parameters)} times as many as now`;
-    sentences.push(`${formatNumber(parameters / 1e6)} million parameters${times}: each word takes longer.`);
+    const now = here.metrics.parameters;
+    const times = now === undefined ? "" : `, ${formatNumber(parameters / now)} times as many as now`;
+    sentences.push(`${millions(parameters)} parameters${times}: each word takes longer.`);
   }
-  if (loss_ratio !== undefined) {
-    const above = formatNumber(Math.abs(loss_ratio - 1) * 100);
-    sentences.push(`Its loss is ${above} % ${loss_ratio < 1 ? "below" : "above"} its dense teacher's.`);
+  if (lossRatio !== undefined) {
+    const above = formatNumber(Math.abs(lossRatio - 1) * 100);
+    sentences.push(`Its loss is ${above} % ${lossRatio < 1 ? "below" : "above"} its teacher’s.`);
   }
   return sentences.join(" ");
 }

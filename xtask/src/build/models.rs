@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::paths;
@@ -18,13 +18,32 @@ const INDEX: &str = "index.json";
 /// Lists a model's other files.
 const MANIFEST: &str = "manifest.json";
 
+/// What is stated of a model and was measured of it.
+const METRICS: &str = "metrics.json";
+
+/// Of it, what the page shows (`www/src/page/metrics.ts`), where it is there.
+const SHOWN: [&str; 12] = [
+    "licence",
+    "teacher",
+    "description",
+    "parameters",
+    "firing_rate",
+    "active",
+    "energy_pj_per_token",
+    "dense_val_loss",
+    "spiking_val_loss",
+    "teacher_kl",
+    "teacher_top1_agreement",
+    "retention_above_chance",
+];
+
 /// Makes `dist/models/` what `models/` is: the files that manifests list, and a list of the models.
 pub fn copy() -> Result<()> {
     mirror(&paths::root().join("models"), &paths::dist().join("models"))
 }
 
-/// Copies what differs, removes what is no longer there, and writes the list: each model's name, the bytes of its files, and
-/// the hash of its manifest, without which the page takes no model of this name. The smallest is the first.
+/// Copies what differs, removes what is no longer there, and writes the list: each model's name, the bytes of its files, the
+/// hash of its manifest, without which the page takes no model of this name, and what it says of itself. The smallest is the first.
 fn mirror(from: &Path, to: &Path) -> Result<()> {
     let mut directories = entries(from)?;
     directories.retain(|path| path.join("config.json").exists());
@@ -34,9 +53,10 @@ fn mirror(from: &Path, to: &Path) -> Result<()> {
         let name = model.file_name().unwrap_or_default();
         let bytes = mirror_model(model, &to.join(name))?;
         let manifest = fs::read(model.join(MANIFEST)).with_context(|| format!("cannot read {}", relative(model)))?;
-        let mut entry = json!({ "name": name.to_string_lossy(), "bytes": bytes, "sha256": sha256(&manifest) });
-        add_figures(&mut entry, &model.join("metrics.json"))?;
-        list.push(entry);
+        let metrics = shown(&model.join(METRICS))?;
+        list.push(
+            json!({ "name": name.to_string_lossy(), "bytes": bytes, "sha256": sha256(&manifest), "metrics": metrics }),
+        );
         keep.insert(name.into());
     }
     // The page begins with the first: nobody waits for a large one unasked.
@@ -46,17 +66,24 @@ fn mirror(from: &Path, to: &Path) -> Result<()> {
     fs::write(to.join(INDEX), format!("{:#}\n", Value::from(list))).context("cannot write models/index.json")
 }
 
-/// Adds what the export measured, where it did: the page tells it of a model that it offers.
-fn add_figures(entry: &mut Value, metrics: &Path) -> Result<()> {
-    let Ok(text) = fs::read(metrics) else { return Ok(()) };
-    let metrics: Value = serde_json::from_slice(&text).with_context(|| format!("cannot read {}", relative(metrics)))?;
-    if let Some(parameters) = metrics["parameters"].as_u64() {
-        entry["parameters"] = parameters.into();
+/// What the page shows of a model's `metrics.json`, under the same keys; nothing where there is none.
+fn shown(metrics: &Path) -> Result<Map<String, Value>> {
+    if !metrics.exists() {
+        return Ok(Map::new());
     }
-    if let (Some(own), Some(teacher)) = (metrics["spiking_val_loss"].as_f64(), metrics["dense_val_loss"].as_f64()) {
-        entry["loss_ratio"] = (own / teacher).into();
+    let context = || format!("cannot read {}; export the model again", relative(metrics));
+    let mut all: Map<String, Value> =
+        serde_json::from_slice(&fs::read(metrics).with_context(context)?).with_context(context)?;
+    let known = SHOWN.iter().filter_map(|&key| Some((key.to_owned(), all.remove(key)?)));
+    Ok(known.map(|(key, value)| (key, without_places(value))).collect())
+}
+
+/// A figure without its values for each layer and site, which make the list long.
+fn without_places(mut value: Value) -> Value {
+    if let Some(figure) = value.as_object_mut() {
+        figure.retain(|part, _| !part.starts_with("per_"));
     }
-    Ok(())
+    value
 }
 
 /// Copies what differs of a model, and removes what its manifest does not list; returns the bytes of all its files.
@@ -155,7 +182,8 @@ mod tests {
         // The weights lie in pieces now, and something lies beside them that is not for the page.
         fs::remove_file(model.join("model.safetensors")).expect("removed");
         let (a, b) = ("model.safetensors.00", "model.safetensors.01");
-        let metrics = r#"{"parameters": 10, "spiking_val_loss": 3.0, "dense_val_loss": 2.0}"#;
+        let metrics =
+            r#"{"licence": "MIT", "parameters": 10, "firing_rate": {"mean": 0.5, "per_layer": [[0.5]]}, "tasks": {}}"#;
         write(&model, &[("config.json", "{}"), ("metrics.json", metrics), (a, "01234567"), (b, "89")]);
         fs::write(model.join("notes.txt"), "secret").expect("a file");
         fs::remove_dir_all(from.join("two")).expect("removed");
@@ -166,8 +194,26 @@ mod tests {
         let manifest = fs::read(model.join(MANIFEST)).expect("a manifest");
         let pin = sha256(&manifest);
         let bytes = 12 + metrics.len() + manifest.len();
-        let figures = json!([{ "name": "one", "bytes": bytes, "sha256": pin, "parameters": 10, "loss_ratio": 1.5 }]);
-        assert_eq!(index, figures);
+        let shown = json!({ "licence": "MIT", "parameters": 10, "firing_rate": { "mean": 0.5 } });
+        assert_eq!(index, json!([{ "name": "one", "bytes": bytes, "sha256": pin, "metrics": shown }]));
+    }
+
+    #[test]
+    fn the_models_of_this_repository_state_a_licence_and_what_was_measured() {
+        for model in ["mar-smalltalk", "mar-smollm2-135m"] {
+            let metrics = shown(&paths::root().join("models").join(model).join(METRICS)).expect("readable");
+            assert!(metrics["licence"].as_str().is_some_and(|text| text.contains("Apache-2.0")), "{model}");
+            assert_eq!(metrics["firing_rate"].as_object().map(Map::len), Some(1), "{model}");
+            let refined = model == "mar-smollm2-135m";
+            assert_eq!(metrics.contains_key("teacher"), refined, "{model}");
+            assert!(!refined || SHOWN.iter().all(|&key| metrics.contains_key(key)), "{model}");
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(shown(&folder.path().join(METRICS)).expect("none").is_empty());
+        let broken = folder.path().join(METRICS);
+        fs::write(&broken, "[]").expect("a file");
+        let error = shown(&broken).expect_err("refused").to_string();
+        assert!(error.ends_with("metrics.json; export the model again"), "{error}");
     }
 
     #[test]
