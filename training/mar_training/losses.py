@@ -20,7 +20,9 @@ def cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(logits, axis=-1) - chosen
 
 
-def bidirectional_kl(teacher: jax.Array, student: jax.Array, alpha: float, beta: float) -> jax.Array:
+def bidirectional_kl(
+    teacher: jax.Array, student: jax.Array, alpha: float | jax.Array, beta: float | jax.Array
+) -> jax.Array:
     """L1 of SBDS per token [b, l]: Σ_k [α·p(k) - β·q(k)]·[log p(k) - log q(k)] = α·KL(p‖q) + β·KL(q‖p).
 
     Paper, SBDS; `teacher` and `student` are logits [b, l, v].

@@ -7,6 +7,10 @@ import os
 import random
 from pathlib import Path
 
+# XLA's threads, as many as there are cores unless this says otherwise. Two devices may meet in their collectives in
+# another order, and wait for each other for ever where there are but two threads to wait in.
+os.environ.setdefault("NPROC", "8")
+
 import jax
 import pytest
 from tokenizers import pre_tokenizers

@@ -1,11 +1,15 @@
 """Stage 1 and stage 2 from a pretrained Llama, on a random one of two layers."""
 
+import os
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mar_training import losses, model
+from mar_training import params as parameters
 from mar_training.cli import main
 from mar_training.data.shards import open_with_tokenizer
 from mar_training.errors import MarError
@@ -17,6 +21,7 @@ from mar_training.train import checkpoint
 from mar_training.train.convert import converted, hybrid_config, without_window
 from mar_training.train.devices import DataParallel
 from mar_training.train.log import read_log
+from mar_training.train.loop import Interrupted, Trainer
 from mar_training.train.stages import train_convert, train_spiking
 
 HYBRID = {"window": 8, "sinks": 2}
@@ -138,7 +143,7 @@ class TestRuns:
         result = train_convert(one, llama_data, llama_folder, tmp_path / "hybrid", quiet=True)
         entries = read_log(tmp_path / "hybrid" / "log.jsonl")
         assert checkpoint.read_info(tmp_path / "hybrid" / "final.safetensors")["config"].window == 4
-        assert result["teacher_kl"] < next(e for e in entries if "teacher_kl" in e)["teacher_kl"]
+        assert result["teacher_kl"] < next(e["teacher_kl"] for e in entries if "teacher_kl" in e and "window" not in e)
         assert 0 <= result["teacher_top1_agreement"] <= 1
 
         quantise = {"weights": ["int4"] * 4, "embed_weights": "int8", "after": 0.5}
@@ -157,6 +162,46 @@ class TestRuns:
         other = make_recipe("spiking", convert={"rotate": 2})
         with pytest.raises(MarError, match=r"trained with .convert. rotate = 1, this recipe says 2"):
             train_spiking(other, llama_data, llama_folder, tmp_path / "x", init=tmp_path / "hybrid", quiet=True)
+
+    def test_a_window_that_shrinks_to_nothing_ends_as_the_pure_form(
+        self, llama_folder, llama_data, make_recipe, tmp_path, monkeypatch
+    ):
+        recipe = make_recipe("convert", model=HYBRID, convert={"windows": [8, 4, 0]})
+        whole = train_convert(recipe, llama_data, llama_folder, tmp_path / "whole", quiet=True)
+        weights, info = checkpoint.load_params(tmp_path / "whole" / "final.safetensors")
+        assert (info["config"].window, info["config"].sinks) == (0, 0)
+        assert weights["layers"]["in_proj"].shape[1:] == info["config"].site_shapes["in_proj"]
+        kept = {
+            entry["window"]: entry["teacher_kl"]
+            for entry in read_log(tmp_path / "whole" / "log.jsonl")
+            if "window" in entry
+        }
+        assert list(kept) == [8, 4]
+        for window, kl in kept.items():
+            weights, info = checkpoint.load_params(tmp_path / "whole" / f"window-{window:04d}.safetensors")
+            assert info["config"].window == window
+            assert info["result"]["teacher_kl"] == kl
+            parameters.check(weights, info["config"])
+
+        # Stopped after the window has gone, and gone on with: the same weights.
+        batch = Trainer._batch
+
+        def stops(trainer, step):
+            if step == 10:
+                os.kill(os.getpid(), signal.SIGINT)
+            return batch(trainer, step)
+
+        monkeypatch.setattr(Trainer, "_batch", stops)
+        given = (recipe, llama_data, llama_folder, tmp_path / "halves")
+        with pytest.raises(Interrupted):
+            train_convert(*given, quiet=True)
+        monkeypatch.setattr(Trainer, "_batch", batch)
+        assert train_convert(*given, quiet=True) == whole
+
+    def test_windows_must_shrink(self, make_recipe):
+        for windows, why in (([4, 8], "must shrink"), ([8, -1], "must shrink"), (list(range(20, 0, -1)), "as many")):
+            with pytest.raises(MarError, match=why):
+                make_recipe("convert", model=HYBRID, convert={"windows": windows})
 
     def test_spiking_starts_from_the_untrained_hybrid_too(self, llama_folder, llama_data, make_recipe, tmp_path):
         recipe = make_recipe("spiking", model={"window": 8, "sinks": 2}, optimizer={"vector_scale": 5.0})

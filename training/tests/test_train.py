@@ -22,7 +22,7 @@ from mar_training.train import checkpoint
 from mar_training.train.devices import DataParallel
 from mar_training.train.log import read_log
 from mar_training.train.loop import Interrupted, Trainer
-from mar_training.train.objective import distill_loss
+from mar_training.train.objective import distill_loss, schedule
 from mar_training.train.recipe import load_recipe, recipe_from_dict
 from mar_training.train.stages import train_dense, train_spiking
 
@@ -287,13 +287,37 @@ class TestSpiking:
         weights = jax.eval_shape(partial(parameters.init, config), jax.random.key(0))
         ints, floats = np.zeros((2, 48), np.int32), np.zeros((2, 48), np.float32)
         batch = Batch(ints, ints, ints, floats, floats)
-        loss = partial(distill_loss, config=config, recipe=recipe, teacher_config=info["config"])
+        loss = partial(
+            distill_loss, config=config, recipe=recipe, teacher_config=info["config"], now=schedule(recipe, 0)
+        )
         total, metrics = jax.eval_shape(loss, weights, batch, 1.0, teacher=teacher)
         assert total.shape == metrics["ce"].shape == ()
         assert ("features" in metrics) == (per_layer > 0)
         forwards = partial(forward, config=config, options=Options(features=features, chunk=16))
         shape = jax.eval_shape(forwards, weights, ints, ints).features.shape
         assert shape == ((1, per_layer, 2, 48, 16) if per_layer else (1, 0))
+
+    def test_alpha_and_beta_go_to_their_end(self, dense_run, make_recipe):
+        """Each step's loss is a mean of both divergences of the same batch."""
+        teacher, info = checkpoint.load_params(dense_run / "final.safetensors")
+        tokens = np.random.default_rng(0).integers(0, info["config"].vocab_size, (2, 48), np.int32)
+        batch = Batch(tokens, tokens, np.zeros_like(tokens), *[np.ones((2, 48), np.float32)] * 2)
+
+        def kl(step: int, **distill) -> float:
+            recipe = make_recipe("spiking", distill={"features": "none"} | distill, train={"steps": 5})
+            config = recipe.student(info["config"])
+            weights = parameters.init(config, jax.random.key(0))
+            given = (weights, batch, 1.0, config, recipe, teacher, info["config"], schedule(recipe, step))
+            return float(distill_loss(*given)[1]["kl"])
+
+        forward, reverse = kl(0, alpha=1.0, beta=0.0), kl(0, alpha=0.0, beta=1.0)
+        assert abs(forward - reverse) > 0.05 * forward
+        for step in range(5):
+            share = step / 4
+            mixed = kl(step, alpha=1.0, beta=0.0, end=[0.0, 1.0])
+            assert mixed == pytest.approx((1 - share) * forward + share * reverse, rel=1e-4)
+        with pytest.raises(MarError, match="end needs two numbers"):
+            make_recipe("spiking", distill={"end": [0.5]})
 
     def test_the_sparsity_term_silences_neurons(self, run, tmp_path):
         log = [entry for entry in run(**SPARSE) if "loss" in entry]

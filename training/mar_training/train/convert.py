@@ -8,6 +8,9 @@ gradient is not zero, so it learns to speak.
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -121,7 +124,14 @@ def _constant_gate(statistics: dict) -> np.ndarray:
 
 def without_window(params: dict, config: ModelConfig) -> tuple[dict, ModelConfig]:
     """The pure form of a trained hybrid: its window branch, and in_proj's columns for it, are dropped."""
-    pure = config.replace(window=0, sinks=0)
-    width = sum(pure.in_proj_parts.values())
-    layers = params["layers"] | {"in_proj": params["layers"]["in_proj"][:, :, :width]}
-    return params | {"layers": layers}, pure
+    return without_window_columns(params, config), config.replace(window=0, sinks=0)
+
+
+def without_window_columns(tree: Any, config: ModelConfig) -> Any:
+    """Any tree of a hybrid's weights, an optimiser's moments for instance, without in_proj's columns for the window."""
+    width = sum(config.replace(window=0, sinks=0).in_proj_parts.values())
+
+    def narrow(path, leaf):
+        return leaf[..., :width] if "in_proj" in {getattr(key, "key", None) for key in path} else leaf
+
+    return jax.tree_util.tree_map_with_path(narrow, tree)

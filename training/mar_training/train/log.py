@@ -44,6 +44,8 @@ class RunLog:
             parts.append(f"{entry['tokens_per_second']:7,.0f} tokens/s")
         if "mfu" in entry:
             parts.append(f"MFU {entry['mfu']:.1%}")
+        if "window" in entry:
+            parts.append(f"kept: window {entry['window']}")
         for key in ("loss", "kl", "features", "val_loss", "val_reply_loss", "teacher_kl", "teacher_top1_agreement"):
             if key in entry:
                 parts.append(f"{key.replace('_', ' ')} {entry[key]:.4f}")

@@ -26,6 +26,7 @@ from mar_training.model import PADDING
 from mar_training.teacher.llama import LlamaConfig
 from mar_training.train import checkpoint, objective
 from mar_training.train.branch import only_scan
+from mar_training.train.convert import without_window_columns
 from mar_training.train.devices import DataParallel, on_any_host
 from mar_training.train.log import RunLog
 from mar_training.train.optimizer import optimizer
@@ -100,16 +101,11 @@ class Trainer:
         then with those of `[quantise]`."""
         recipe = self.recipe
         if recipe.stage == "convert" and (windows := recipe.convert.windows):
-            place = min(step * len(windows) // recipe.train.steps, len(windows) - 1)
-            return self.config.replace(window=windows[place])
+            window = windows[min(step * len(windows) // recipe.train.steps, len(windows) - 1)]
+            return self.config.replace(window=window, sinks=self.config.sinks if window else 0)
         if recipe.stage != "spiking" or step < self.quantised_from:
             return self.config
         return self.config.replace(weights=recipe.quantise.weights, embed_weights=recipe.quantise.embed_weights)
-
-    def spiking_at(self, step: int) -> np.float32 | None:
-        """The share of the counts that a step lets through; None where that is all."""
-        length = self.recipe.sparsity.anneal * self.recipe.train.steps
-        return np.float32(min(1.0, step / length)) if self.recipe.stage == "spiking" and length else None
 
     def _resume(self) -> None:
         path = checkpoint.latest(self.folder)
@@ -121,16 +117,23 @@ class Trainer:
         self.recipe.continues(info["recipe"])
         if info["teacher_sha256"] != (self.teacher.sha256 if self.teacher else None):
             raise MarError(f"{path} was trained from another teacher")
+        self._drop_window_for(info["config"])
         self.state = checkpoint.restore(path, self.state)
         self.step, self.tokens = info["step"], info["tokens"]
         self.log.write({"step": self.step, "resumed": path.name})
+
+    def _drop_window_for(self, config: ModelConfig) -> None:
+        """Takes the window branch's weights out of the state, where the network that runs next has none."""
+        if self.config.window and not config.window:
+            self.state = without_window_columns(self.state, self.config)
+            self.config = self.config.replace(window=0, sinks=0)
 
     def _compiled(self, config: ModelConfig):
         if config not in self._steps:
             self._steps[config] = jax.jit(partial(self._train_step, config), donate_argnums=0)
         return self._steps[config]
 
-    def _train_step(self, config: ModelConfig, state, batch: Batch, teacher, spiking):
+    def _train_step(self, config: ModelConfig, state, batch: Batch, teacher, now: objective.Schedule):
         """One update from batches [accumulate, rows, l]; gradients add up to those of one large batch."""
         denominator = jnp.maximum(batch.weight.sum(), 1.0)
 
@@ -142,7 +145,7 @@ class Trainer:
             given = (params, micro, denominator, config, self.recipe, teacher, self.teacher.config)
             if self._aligns_blocks:
                 return objective.align_loss(*given)
-            return objective.distill_loss(*given, spiking)
+            return objective.distill_loss(*given, now)
 
         grad = jax.grad(loss_of, has_aux=True)
         if self.recipe.train.accumulate == 1:
@@ -194,8 +197,12 @@ class Trainer:
         pending, since, tokens_then = [], time.monotonic(), self.tokens
         while self.step < train.steps:
             batch, tokens = self._batch(self.step)
-            step_fn = self._compiled(self.config_at(self.step))
-            self.state, metrics = step_fn(self.state, batch, self.teacher_params, self.spiking_at(self.step))
+            config = self.config_at(self.step)
+            self._drop_window_for(config)
+            step_fn = self._compiled(config)
+            self.state, metrics = step_fn(
+                self.state, batch, self.teacher_params, objective.schedule(self.recipe, self.step)
+            )
             pending.append(metrics)
             self.step += 1
             self.tokens += tokens
@@ -218,9 +225,14 @@ class Trainer:
                 self._checkpoint()
             if stopping:
                 raise Interrupted(f"stopped at step {self.step}; the same command goes on from there")
-            if due["eval"] and self.step < train.steps:
+            shrinks = self.step < train.steps and self.config_at(self.step).window < config.window
+            if shrinks or (due["eval"] and self.step < train.steps):
                 result = self.evaluate(train.eval_rows)
-                self.log.write({"step": self.step, "tokens": self.tokens, **result})
+                kept = {"window": config.window} if shrinks else {}
+                self.log.write({"step": self.step, "tokens": self.tokens, **kept, **result})
+                if shrinks:
+                    # For who chooses a window by what it costs.
+                    self._save(self.folder / f"window-{config.window:04d}.safetensors", result)
             if not pending:
                 since, tokens_then = time.monotonic(), self.tokens
 
@@ -236,7 +248,7 @@ class Trainer:
         seconds = []
         for step in range(steps + 1):
             started = time.monotonic()
-            given = (self._batch(step)[0], self.teacher_params, self.spiking_at(step))
+            given = (self._batch(step)[0], self.teacher_params, objective.schedule(self.recipe, step))
             self.state, metrics = self._compiled(self.config_at(step))(self.state, *given)
             jax.block_until_ready(metrics)
             seconds.append(time.monotonic() - started)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,30 @@ from mar_training.data.batches import Batch
 from mar_training.fused import chunked_sum
 from mar_training.model import Options, embedding, forward, head_logits, mixer, positions, project, rms_norm
 from mar_training.train.recipe import Recipe
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Schedule:
+    """What changes from step to step without another network."""
+
+    sbds: jax.Array
+    """[2], alpha and beta."""
+    spiking: jax.Array | None
+    """The share of the counts that a step lets through; None where that is all."""
+
+
+def schedule(recipe: Recipe, step: int) -> Schedule:
+    """As it is at a step of a run."""
+    distill, steps = recipe.distill, recipe.train.steps
+    start = np.float32([distill.alpha, distill.beta])
+    end = np.float32(distill.end or start)
+    # Stage 1 has no counts.
+    length = recipe.sparsity.anneal * steps if recipe.stage == "spiking" else 0
+    return Schedule(
+        sbds=start + (end - start) * np.float32(step / max(steps - 1, 1)),
+        spiking=np.float32(min(1.0, step / length)) if length else None,
+    )
 
 
 def options(recipe: Recipe) -> Options:
@@ -71,21 +95,22 @@ def align_loss(params, batch: Batch, denominator, config: ModelConfig, recipe: R
 
 
 def distill_loss(
-    params, batch: Batch, denominator, config: ModelConfig, recipe: Recipe, teacher, teacher_config, spiking=None
+    params, batch: Batch, denominator, config: ModelConfig, recipe: Recipe, teacher, teacher_config, now: Schedule
 ):
     """SBDS against the teacher (paper), with optional cross-entropy and sparsity. Returns (loss, metrics).
 
-    Of a dense student (stage 1b) as of a spiking one (stage 2); `spiking` as in `model.project`.
+    Of a dense student (stage 1b) as of a spiking one (stage 2).
     """
     distill = recipe.distill
     run = replace(options(recipe), features=distill.features)
     target = network.run(teacher, batch.tokens, batch.segment, teacher_config, run)
-    out = forward(params, batch.tokens, batch.segment, config, run, spiking)
+    out = forward(params, batch.tokens, batch.segment, config, run, now.spiking)
 
-    def head_loss(head, hidden, teacher_head, part):
+    def head_loss(head, hidden, constant, part):
+        teacher_head, (alpha, beta) = constant
         target_logits = head_logits(*teacher_head, part["target_hidden"], run.compute_dtype)
         logits = head_logits(*head, hidden, run.compute_dtype)
-        kl = losses.bidirectional_kl(target_logits, logits, distill.alpha, distill.beta)
+        kl = losses.bidirectional_kl(target_logits, logits, alpha, beta)
         metrics = {"kl": jnp.sum(kl * part["weight"])}
         loss = metrics["kl"]
         if distill.ce:
@@ -94,10 +119,8 @@ def distill_loss(
         return loss, metrics
 
     part = {"target_hidden": target.hidden, "target": batch.target, "weight": batch.weight}
-    teacher_head = embedding(teacher, teacher_config)
-    total, sums = chunked_sum(
-        head_loss, embedding(params, config), out.hidden, teacher_head, part, recipe.train.head_chunk
-    )
+    constant = embedding(teacher, teacher_config), now.sbds
+    total, sums = chunked_sum(head_loss, embedding(params, config), out.hidden, constant, part, recipe.train.head_chunk)
     loss = total / denominator
     # Means over the micro-batch, so they take its share of the step's tokens as their weight.
     share = jnp.sum(batch.weight) / denominator

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import tomllib
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,13 @@ class TrainRecipe:
 class DistillRecipe:
     """`[distill]`, for stage 2 and the end-to-end part of a conversion: SBDS with weights `alpha` and `beta`.
 
+    `end`, where given, are alpha and beta of the last step: they go there linearly from the first step on.
     `features`: none, pre, post or both; `ce` adds cross-entropy on the data, which the paper does not.
     """
 
     alpha: float = 0.2
     beta: float = 0.7
+    end: tuple[float, ...] = ()
     features: str = "pre"
     feature_weight: float = 1.0
     ce: float = 0.0
@@ -123,9 +126,10 @@ class ConvertRecipe:
     spiking student before stage 2), `logits` distils end to end (1b, 2). `trains`: `all`, or `scan`, the Mamba-2 branch
     alone, with all else as it is.
 
-    `windows` shrink the window: each is in force for an equal share of the steps. `layers` keeps only these layers of
-    the teacher. `rotate` is the seed of the rotation of the residual stream (-1: none), among channels whose last gain
-    is within a factor 1 + `rotate_tolerance`.
+    `windows` shrink the window: each is in force for an equal share of the steps, and at its end the weights are kept
+    with their distance to the teacher, so that quality can say which to take; 0, at the end, drops the window branch.
+    `layers` keeps only these layers of the teacher. `rotate` is the seed of the rotation of the residual stream (-1:
+    none), among channels whose last gain is within a factor 1 + `rotate_tolerance`.
     """
 
     objective: str = "logits"
@@ -294,6 +298,13 @@ def recipe_from_dict(raw: dict[str, Any], where: str) -> Recipe:
     for key in ("active_target", "threshold_init", "finer"):
         if len(getattr(recipe.sparsity, key)) != 4:
             raise MarError(f"{where}: [sparsity] {key} needs one number for each of the four sites")
+    if len(recipe.distill.end) not in (0, 2):
+        raise MarError(f"{where}: [distill] end needs two numbers, alpha and beta of the last step")
+    windows = recipe.convert.windows
+    if any(later >= earlier for earlier, later in pairwise(windows)) or min(windows, default=0) < 0:
+        raise MarError(f"{where}: [convert] windows must shrink, to 0 at the least, not {list(windows)}")
+    if len(windows) > recipe.train.steps:
+        raise MarError(f"{where}: {len(windows)} [convert] windows need as many [train] steps at least")
     if min(recipe.sparsity.finer) <= 0:
         raise MarError(f"{where}: [sparsity] finer divides thresholds, so it must be above 0")
     if recipe.convert.trains == "scan" and recipe.optimizer.weight_decay:
