@@ -1,20 +1,38 @@
-"""`mar-train convert-run`, rehearsed: every step on a random Llama of two layers, interrupted and short of memory."""
+"""`mar-train convert-run`, rehearsed: every step on a random Llama of two layers, interrupted and short of memory, and
+on from the model that came of it, by the real clock."""
 
+import io
 import json
 import tarfile
 import time
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from conftest import write_jsonl
+from safetensors.numpy import load
 from test_teacher import write_gguf
 
 from mar_training import launcher
 from mar_training.cli import RECIPES, main
+from mar_training.config import SITES
+from mar_training.data.batches import Packer
+from mar_training.data.records import read_records
+from mar_training.data.shards import open_shard, open_with_tokenizer, tokenizer_hash
+from mar_training.data.tokenizer import load_tokenizer
 from mar_training.errors import MarError
-from mar_training.export.reader import check_manifest
+from mar_training.export.parts import weights_bytes
+from mar_training.export.reader import check_manifest, read_config
+from mar_training.export.writer import pack_params
 from mar_training.files import join_file, split_file
+from mar_training.teacher.store import load_teacher
+from mar_training.train import checkpoint
 from mar_training.train.loop import Interrupted, Trainer
+from mar_training.train.recipe import load_recipe
+from mar_training.train.stages import spiking_trainer
 
 SMALL = (
     "data.weights={}",
@@ -26,77 +44,189 @@ SMALL = (
 )
 
 
-@pytest.fixture
-def given(tmp_path, tiny_llama, chats, monkeypatch):
-    """The command's arguments; a stage takes three steps however fast it is, so that the test's length is known."""
+VOCAB = 262
+"""Of the student: three of the tiny Llama's six merges."""
+
+
+def make_command(folder: Path, tiny_llama, chats: list[dict], *more: str) -> list[str]:
+    """The command with its files in `folder`; its run goes to `folder / "run"`."""
     params, config, _, tokens, merges = tiny_llama
-    whole = write_gguf(tmp_path / "t.gguf", params, config, tokens, merges)
+    whole = write_gguf(folder / "t.gguf", params, config, tokens, merges)
     assert len(split_file(whole, 20_000)) > 1
-    files = {
-        "train": write_jsonl(tmp_path / "train.jsonl", chats),
-        "val": write_jsonl(tmp_path / "val.jsonl", chats[:10]),
-        "prompts": write_jsonl(tmp_path / "prompts.jsonl", [{"messages": [{"role": "user", "content": "Hi"}]}] * 3),
-        "gguf": whole,
-        "out": tmp_path / "run",
-    }
-    questions = tmp_path / "questions"
+    questions = folder / "questions"
     questions.mkdir()
     ask = {"task": "copa", "prompt": "The hen", "choices": [" eats", " is blue"], "answer": 0}
     write_jsonl(questions / "copa.jsonl", [ask] * 3)
-    monkeypatch.setattr(Trainer, "timed", lambda *_: (0.0, 1e9))
-    monkeypatch.setattr(launcher, "MIN_STEPS", 3)
-    monkeypatch.setattr("mar_training.evaluate.replies.PROMPTS", ("Hi!",))
-    monkeypatch.setattr("mar_training.evaluate.replies.CONVERSATIONS", (("Hello!",),))
-    command = ["convert-run", "--minutes", "600", "--name", "tiny", "--write-rows", "4", "--write-dtype", "float32"]
-    for name, path in (files | {"choices": questions}).items():
+    files = {
+        "train": write_jsonl(folder / "train.jsonl", chats),
+        "val": write_jsonl(folder / "val.jsonl", chats[:10]),
+        "prompts": write_jsonl(folder / "prompts.jsonl", [{"messages": [{"role": "user", "content": "Hi"}]}] * 3),
+        "gguf": whole,
+        "out": folder / "run",
+        "choices": questions,
+    }
+    command = ["convert-run", "--name", "tiny", "--write-rows", "4", "--write-dtype", "float32", "--eval-rows", "2"]
+    for name, path in files.items():
         command += [f"--{name}", str(path)]
     for override in SMALL:
         command += ["--set", override]
-    return [*command, "--eval-rows", "2"], files["out"]
+    return [*command, *more]
 
 
-def test_the_whole_run_survives_an_interruption_and_a_memory_shortage(given, monkeypatch, capsys):
-    command, out = given
+def talk_little(monkeypatch) -> None:
+    """One reply and one conversation, for the card."""
+    monkeypatch.setattr("mar_training.evaluate.replies.PROMPTS", ("Hi!",))
+    monkeypatch.setattr("mar_training.evaluate.replies.CONVERSATIONS", (("Hello!",),))
+
+
+def take_three_steps(monkeypatch) -> None:
+    """Three steps a stage however fast they are, and no chats written, so that the length of a run is known."""
+    monkeypatch.setattr(Trainer, "timed", lambda *_: (0.0, 1e9))
+    monkeypatch.setattr(launcher, "MIN_STEPS", 3)
     # A chat takes a random Llama as long as is allowed, so what it writes is stood in for.
     monkeypatch.setattr(launcher, "generate", lambda writer, path, **_: write_jsonl(path, []))
-    real_timed, real_loop, shortages = Trainer.timed, Trainer._loop, []
+
+
+@dataclass
+class Rehearsal:
+    """What came of a run that was short of memory, interrupted at stage 2, and started again."""
+
+    command: list[str]
+    out: Path
+    shortages: list[int]
+    interrupted: int
+    plan: dict
+    resumed: int
+    logs: list[list[str]]
+    said: str
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory, tiny_llama, chats) -> Rehearsal:
+    """The whole run, from teacher to exported model."""
+    folder = tmp_path_factory.mktemp("rehearsal")
+    command = make_command(folder, tiny_llama, chats, "--minutes", "600", "--vocab-size", str(VOCAB))
+    out, real_loop, shortages, said = folder / "run", Trainer._loop, [], io.StringIO()
+
+    def logs() -> list[str]:
+        return [(out / name / "log.jsonl").read_text() for name in ("blocks", "logits")]
 
     def short_of_memory(trainer):
         if trainer.recipe.train.rows > 4:
             shortages.append(trainer.recipe.train.rows)
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return real_timed(trainer)
+        return 0.0, 1e9
 
     def interrupted(trainer, stop):
         if trainer.recipe.stage == "spiking":
             raise Interrupted("stopped")
         real_loop(trainer, stop)
 
-    monkeypatch.setattr(Trainer, "timed", short_of_memory)
-    monkeypatch.setattr(Trainer, "_loop", interrupted)
-    assert main(command) == 130
-    plan = json.loads((out / "plan.json").read_text())
-    assert plan["done"] == ["import", "generate", "tokenise", "blocks", "logits"]
-    assert plan["plans"]["spiking"] | {"steps": 3, "rows": 4, "accumulate": 2} == plan["plans"]["spiking"]
-    assert shortages == [8, 8, 8]
+    with pytest.MonkeyPatch.context() as monkeypatch, redirect_stdout(said):
+        talk_little(monkeypatch)
+        take_three_steps(monkeypatch)
+        monkeypatch.setattr(Trainer, "timed", short_of_memory)
+        monkeypatch.setattr(Trainer, "_loop", interrupted)
+        first = main(command)
+        plan, before = json.loads((out / "plan.json").read_text()), logs()
+        monkeypatch.setattr(Trainer, "_loop", real_loop)
+        second = main(command)
+    return Rehearsal(command, out, shortages, first, plan, second, [before, logs()], said.getvalue())
 
-    monkeypatch.setattr(Trainer, "_loop", real_loop)
-    done = [out / name / "log.jsonl" for name in ("blocks", "logits")]
-    before = [path.read_text() for path in done]
-    assert main(command) == 0
-    assert [path.read_text() for path in done] == before
-    assert "KL to the teacher" in capsys.readouterr().out
-    check_manifest(out / "models" / "tiny")
-    metrics = json.loads((out / "models" / "tiny" / "metrics.json").read_text())
+
+def test_the_whole_run_survives_an_interruption_and_a_memory_shortage(rehearsal):
+    assert rehearsal.interrupted == 130
+    assert rehearsal.plan["done"] == ["import", "generate", "tokenise", "trim", "blocks", "logits"]
+    planned = rehearsal.plan["plans"]["spiking"]
+    assert planned | {"steps": 3, "rows": 4, "accumulate": 2} == planned
+    assert rehearsal.shortages == [8, 8, 8]
+
+    assert rehearsal.resumed == 0
+    assert rehearsal.logs[0] == rehearsal.logs[1]
+    assert "KL to the teacher" in rehearsal.said
+    with tarfile.open(join_file(rehearsal.out / "results.tar")) as tar:
+        assert {"models/tiny/config.json", "blocks.jsonl", "spiking.jsonl", "plan.json"} <= set(tar.getnames())
+    assert main(rehearsal.command) == 0  # nothing is left to do
+
+
+def test_the_model_has_what_the_recipes_say_and_its_figures(rehearsal):
+    model = rehearsal.out / "models" / "tiny"
+    check_manifest(model)
+    config = read_config(model)
+    assert (config.vocab_size, config.n_groups, config.window) == (VOCAB, 3, 128)
+    assert config.steps == (32, 64, 32, 127)
+    assert load_teacher(rehearsal.out / "teacher")[1].vocab_size == VOCAB
+    metrics = json.loads((model / "metrics.json").read_text())
     assert {"retention", "retention_above_chance", "teacher_kl", "teacher_top1_agreement"} <= set(metrics)
     assert metrics["convert"]["rotate"] == 0
+
+
+def test_a_model_in_another_basis_is_refused(rehearsal, tmp_path, capsys):
+    out = rehearsal.out
     other = ["train", "spiking", "--recipe", str(RECIPES / "smollm2_finish.toml"), "--set", "convert.rotate=5"]
     other += ["--data", str(out / "data"), "--teacher", str(out / "teacher"), "--init", str(out / "models" / "tiny")]
-    assert main([*other, "--out", str(out / "other")]) == 1
+    assert main(["--cpu-devices", "2", *other, "--out", str(tmp_path / "other")]) == 1
     assert "rotate = 0, this recipe says 5" in capsys.readouterr().err
-    with tarfile.open(join_file(out / "results.tar")) as tar:
-        assert {"models/tiny/config.json", "spiking.jsonl", "plan.json"} <= set(tar.getnames())
-    assert main(command) == 0  # nothing is left to do
+
+
+def test_a_run_goes_on_from_an_exported_model_with_chats_and_timing_of_its_own(
+    rehearsal, tmp_path, tiny_llama, chats, monkeypatch, capsys
+):
+    """Nothing stands in for generation or timing here; a random Llama's words just pass all filters, and it is made to
+    like the end of a turn."""
+    params, config, tokenizer, tokens, merges = tiny_llama
+    end = tokens.index("<|im_end|>")
+    ends = params | {"embed": params["embed"].at[end].mul(6.0)}
+    talk_little(monkeypatch)
+    monkeypatch.setattr("mar_training.teacher.filters.problem", lambda _: None)
+    init = rehearsal.out / "models" / "tiny"
+    teacher = (ends, config, tokenizer, tokens, merges)
+    command = make_command(tmp_path, teacher, chats, "--init", str(init))
+    minutes, said = 0.5, ""
+    while (status := main([*command, "--minutes", str(minutes)])) == 1 and minutes < 30:
+        # On a machine that is busy otherwise, compiling alone may take longer.
+        said = capsys.readouterr().err
+        assert "give it more --minutes" in said
+        minutes *= 2
+    assert status == 0, said
+    out = tmp_path / "run"
+    plan = json.loads((out / "plan.json").read_text())
+    assert plan["done"] == ["import", "generate", "tokenise", "spiking", "finish"]
+    assert plan["minutes"] == minutes
+    assert set(plan["given"]) == set(plan["spent"]) == set(plan["done"])
+    steps = plan["plans"]["spiking"]["steps"]
+    assert checkpoint.read_info(out / "spiking" / "final.safetensors")["step"] == steps
+
+    written = {record["source"] for record in read_records(out / "written.jsonl")}
+    train, _, tokenizer = open_with_tokenizer(out / "data")
+    assert written
+    assert written <= {source["name"] for source in train.sources}
+    assert tokenizer_hash(tokenizer) == tokenizer_hash(load_tokenizer(init / "tokenizer.json"))
+    assert load_teacher(out / "teacher")[1].vocab_size == VOCAB
+    before, after = read_config(init), read_config(out / "models" / "tiny")
+    assert before == after
+
+
+def test_a_model_goes_on_from_its_own_integers(rehearsal, tmp_path):
+    init = rehearsal.out / "models" / "tiny"
+    recipe = load_recipe(RECIPES / "gpu_spiking.toml", [*SMALL, *launcher.FROM_MODEL])
+    given = (recipe, rehearsal.out / "data", rehearsal.out / "teacher", tmp_path / "further")
+    trainer = spiking_trainer(*given, init=init, quiet=True)
+    assert trainer.config_at(0) == read_config(init)
+    before, again = load(weights_bytes(init)), pack_params(trainer.state["params"], trainer.config_at(0))
+    integers = [name for name, tensor in before.items() if tensor.dtype != np.float32]
+    assert len(integers) == 1 + 2 * len(SITES)
+    for name in integers:
+        np.testing.assert_array_equal(again[name], before[name])
+
+
+def test_what_a_run_cannot_start_from_is_said(rehearsal, llama_folder, capsys):
+    command, out = rehearsal.command, rehearsal.out
+    assert main([*command, "--init", str(llama_folder)]) == 1
+    assert "is not the config of a MAR model" in capsys.readouterr().err
+    model = out / "models" / "tiny"
+    assert main([*command, "--init", str(model)]) == 1
+    assert f"was begun with no --init, not --init {model}; use another --out" in capsys.readouterr().err
 
 
 def test_time_is_shared_out_among_the_steps_that_are_left(tmp_path, monkeypatch):
@@ -114,6 +244,42 @@ def test_time_is_shared_out_among_the_steps_that_are_left(tmp_path, monkeypatch)
         launcher.Clock(tmp_path, 10).start("tokenise")
 
 
+def test_as_many_steps_are_planned_as_fit_beside_all_else(llama_data, tmp_path, monkeypatch):
+    now, val = [0.0], open_shard(llama_data / "val")
+    rows = len(Packer(val, 48, seed=0).rows_of_epoch(0))
+    assert rows > 2
+    monkeypatch.setattr(launcher.time, "monotonic", lambda: now[0])
+
+    class Fake:
+        val_shard = val
+        evaluated = 0
+
+        def __init__(self, *_, **__):
+            now[0] += 20
+
+        def timed(self):
+            now[0] += 33
+            return 30.0, 1.5
+
+        def evaluate(self, rows):
+            self.evaluated += 1
+            now[0] += 2 * rows if self.evaluated > 1 else 25
+
+    given = ["data.seq_len=48", "train.eval_rows=2"]
+    run = launcher.Run(tmp_path, [], [], tmp_path, RECIPES, "x", 1, overrides=given)
+    recipe = load_recipe(RECIPES / "gpu_spiking.toml", given)
+    plan = launcher._planned(run, recipe, "spiking", 1000.0, Fake, None)
+    spent, to_come = 20 + 33 + 25 + 4, 20 + 3 * 4 + 2 * rows
+    assert plan["steps"] == int((1000 - spent - to_come) / 1.5)
+    assert 3 * plan["eval_every"] < plan["steps"] <= 4 * plan["eval_every"]
+    assert plan["checkpoint_every"] == 80
+
+    now[0] = 0.0
+    later = load_recipe(RECIPES / "gpu_spiking.toml", [*given, "quantise.after=0.5"])
+    again = launcher._planned(run, later, "spiking", 1000.0, Fake, None)
+    assert again["steps"] == plan["steps"] - 30 / 1.5, "the second network is compiled on the way"
+
+
 def test_time_is_booked_while_a_step_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(launcher, "TICK_SECONDS", 0.01)
     clock = launcher.Clock(tmp_path, 10)
@@ -126,15 +292,13 @@ def test_time_is_booked_while_a_step_runs(tmp_path, monkeypatch):
     assert launcher.Clock(tmp_path, 10).spent["import"] >= booked
 
 
-def test_a_device_too_small_for_two_rows_is_said(given, monkeypatch, capsys):
-    command, _ = given
-
+def test_a_device_too_small_for_two_rows_is_said(tmp_path, tiny_llama, chats, monkeypatch, capsys):
     def never(_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
 
+    take_three_steps(monkeypatch)
     monkeypatch.setattr(Trainer, "timed", never)
-    monkeypatch.setattr(launcher, "generate", lambda writer, path, **_: write_jsonl(path, []))
-    assert main(command) == 1
+    assert main(make_command(tmp_path, tiny_llama, chats, "--minutes", "600")) == 1
     assert "too little device memory for 'one gpu, blocks', even with 2 rows at a time" in capsys.readouterr().err
 
 
