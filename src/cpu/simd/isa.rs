@@ -97,7 +97,7 @@ pub(super) fn field_bytes<const BITS: usize, const FIELDS: usize>(row: &[u8], ou
 /// What the whole program is compiled for.
 pub(super) struct Compiled;
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(not(any(target_arch = "wasm32", target_arch = "aarch64")))]
 impl Isa for Compiled {
     type Bytes = [u8; 16];
     type Words = [i16; 16];

@@ -11,6 +11,8 @@ mod head;
 mod isa;
 mod matmul;
 mod matvec;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scan;
 mod window_attention;
 #[cfg(target_arch = "x86_64")]
