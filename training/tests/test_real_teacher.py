@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from mar_training import params as parameters
 from mar_training.data.batches import Packer
 from mar_training.data.shards import open_with_tokenizer
 from mar_training.evaluate.loss import validation
@@ -69,3 +70,26 @@ def test_the_untrained_hybrid_is_near_its_teacher_on_long_chats(teacher):
     ours, theirs = result["val_loss"], result["teacher_loss"]
     print(f"student {ours:.4f}, teacher {theirs:.4f}, over {result['val_tokens']} tokens")
     assert ours - theirs < 0.15
+
+
+@pytest.mark.skipif(not DATA, reason="MAR_DATA names no chats in the teacher's vocabulary")
+def test_the_pure_form_starts_nearer_to_its_teacher_than_random_mixers(teacher):
+    params, config, _ = teacher
+    train, val, _ = open_with_tokenizer(Path(DATA))
+    batch = Packer(train, 256, seed=0).batch(0, 4)
+    measure = jax.jit(
+        lambda p: llama.forward(p, batch.tokens, batch.segment, config, Options(currents="mean")).currents
+    )
+    pure = hybrid_config(config).replace(window=0, sinks=0)
+    start = converted(params, config, pure, measure(params))
+    random = parameters.init(pure, jax.random.key(0))["layers"]
+    mixer = {name: random[name] for name in ("in_proj", "conv_weight", "dt_bias", "A_log", "D", "norm_gated")}
+
+    def kl(**changes) -> float:
+        weights = start | {"layers": start["layers"] | changes}
+        given = {"seq_len": 256, "rows": 8, "batch_rows": 4, "options": Options(), "devices": DataParallel()}
+        return validation(weights, pure, val, **given, teacher=(params, config))["teacher_kl"]
+
+    ours, silent, any_mixer = kl(), kl(norm_gated=jnp.zeros_like(start["layers"]["norm_gated"])), kl(**mixer)
+    print(f"KL {ours:.3f}, of silent mixers {silent:.3f}, of random ones {any_mixer:.3f}")
+    assert ours < silent < any_mixer
