@@ -24,8 +24,14 @@ from mar_training.files import read_json, write_atomically, write_json
 from mar_training.train import checkpoint, devices, stages
 from mar_training.train.recipe import Recipe, as_json, completed, load_recipe
 
-KL = {"forward": (1.0, 0.0), "reverse": (0.0, 1.0), "both": (0.2, 0.7)}
-"""SBDS's (alpha, beta): weights of the forward and the reverse divergence."""
+KL = {
+    "forward": {"alpha": 1.0, "beta": 0.0},
+    "reverse": {"alpha": 0.0, "beta": 1.0},
+    "both": {"alpha": 0.2, "beta": 0.7},
+    "forward to reverse": {"alpha": 1.0, "beta": 0.0, "end": (0.0, 1.0)},
+    "reverse to forward": {"alpha": 0.0, "beta": 1.0, "end": (1.0, 0.0)},
+}
+"""SBDS's alpha and beta: weights of the forward and the reverse divergence, which may change as a run goes."""
 
 SPARSITY_WEIGHT = 10.0
 """Of the sparsity term where a variant has one, as in recipes/smalltalk_spiking.toml."""
@@ -54,7 +60,7 @@ class Variant:
     def name(self) -> str:
         """Neuron, divergence and features, then what else is not as in the base: `atmn-both-pre-t8`."""
         base = Variant()
-        parts = [self.neuron, self.kl, self.features]
+        parts = [self.neuron, self.kl.replace(" ", "-"), self.features]
         parts += [f"t{self.steps}"] * (self.steps != base.steps)
         parts += [f"tau{self.tau:g}"] * (self.tau != base.tau)
         parts += [f"precharge{self.precharge:g}"] * (self.precharge != base.precharge)
@@ -65,7 +71,6 @@ class Variant:
 
     def recipe(self, base: Recipe) -> Recipe:
         """The spiking recipe with this variant's settings; what a variant does not name stays as it is."""
-        alpha, beta = KL[self.kl]
         neuron = {
             "neuron": self.neuron,
             "steps": [self.steps] * 4,
@@ -79,7 +84,7 @@ class Variant:
             base,
             name=f"ablation {self.name}",
             model=base.model | neuron,
-            distill=replace(base.distill, alpha=alpha, beta=beta, features=self.features),
+            distill=replace(base.distill, **KL[self.kl], features=self.features),
             quantise=replace(base.quantise, weights=(self.weights,) * 4, embed_weights="float"),
             sparsity=sparsity,
         )
@@ -105,6 +110,7 @@ _LADDER = [
     ("ATMN, both, pre- and post-norm features", 56.08, {"features": "both"}),
 ]
 _FACTORS: dict[str, tuple[str, list]] = {
+    "Alpha and beta that change as a run goes, pre-norm features": ("kl", list(KL)),
     "Micro-steps T": ("steps", [1, 2, 4, 8]),
     "Leak tau": ("tau", [1.0, 2.0]),
     "Precharge": ("precharge", [0.0, 0.5]),

@@ -27,8 +27,13 @@ def start(cpu_devices: int = 0, coordinator: str = "", process: int = 0, process
 
 @contextmanager
 def compiled_once(folder: Path):
-    """Keeps what is compiled in `folder`, unless the caller keeps it elsewhere: later and resumed runs load it."""
-    if jax.config.jax_compilation_cache_dir:
+    """Keeps what is compiled in `folder`, unless the caller keeps it elsewhere: later and resumed runs load it.
+
+    Not for several devices of one CPU. A program that was loaded may begin its collectives in another order on each of
+    them, and where all threads wait in one, none is left for another (jaxlib 0.10).
+    """
+    shares_a_cpu = jax.default_backend() == "cpu" and jax.local_device_count() > 1
+    if jax.config.jax_compilation_cache_dir or shares_a_cpu:
         yield
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
