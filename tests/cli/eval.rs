@@ -117,3 +117,25 @@ fn files_that_hold_nothing_say_so() {
     assert!(refused(&arguments(&file)).contains("records.jsonl, line 2: not a chat or text"));
     assert!(refused(&arguments("/nowhere")).starts_with("cannot read /nowhere"));
 }
+
+#[test]
+fn bytes_that_are_no_utf8_are_named_with_a_remedy() {
+    let model = chatty("tiny-odd");
+    let file = model.path().join("records.jsonl");
+    fs::write(&file, b"{\"text\": \"ab\"}\n{\"text\": \"caf\xe9\"}\n").expect("a file");
+    let error = refused(&["eval", path(model.path()), path(&file), "--backend", "cpu"]);
+    assert_eq!(
+        error,
+        format!(
+            "{}, line 2: byte 14 of the line is 0xe9, which is not UTF-8; convert the file, for example with iconv -f \
+             ISO-8859-1 -t UTF-8, or remove the line",
+            file.display()
+        )
+    );
+    // What is not looked at may be anything.
+    let report = eval(&model, path(&file), &["--records", "1"]);
+    assert_eq!(report["tokens"], 1);
+    // A folder opens, and cannot be read.
+    let error = refused(&["eval", path(model.path()), path(model.path()), "--backend", "cpu"]);
+    assert!(error.starts_with(&format!("cannot read {}: ", model.path().display())), "{error}");
+}

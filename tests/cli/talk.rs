@@ -75,6 +75,11 @@ fn bytes_that_are_no_text_and_empty_lines_do_no_harm() {
     // Two turns, each with what it is estimated to have cost.
     let stats: Vec<&str> = err.lines().filter(|line| line.contains("tokens/s; estimates on 45 nm")).collect();
     assert_eq!(stats.len(), 2, "{err}");
+    // Each of the six estimates has its unit.
+    for line in stats {
+        let shown = |unit: &str| line.matches(&format!(" {unit}")).count();
+        assert_eq!(["pJ", "nJ", "µJ", "mJ"].map(shown).iter().sum::<usize>(), 6, "{line}");
+    }
     // Nothing said is nothing answered.
     assert_eq!(feed(&mut mar(&arguments), b"").0, "");
     assert_eq!(feed(&mut mar(&arguments), b"\n\n").0, "");
@@ -114,6 +119,13 @@ fn generate_answers_as_the_contract_says() {
     for name in ["arithmetic", "dense_twin", "transformer"] {
         let with_memory = if name == "arithmetic" { "with_memory".into() } else { format!("{name}_with_memory") };
         assert!(0.0 < energy(name) && energy(name) < energy(&with_memory), "{name}: {first}");
+    }
+    let peak = &first["stats"]["peak_memory_bytes"];
+    if cfg!(target_os = "linux") {
+        // The program alone is larger than a MB, and the model is tiny.
+        assert!(peak.as_u64().is_some_and(|bytes| (1 << 20..1 << 32).contains(&bytes)), "{first}");
+    } else {
+        assert!(peak.is_null(), "{first}");
     }
     // An empty prompt is a turn in which nothing is said.
     assert_eq!(answer("", "1")["stats"]["prompt_tokens"], 3);

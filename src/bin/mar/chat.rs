@@ -1,7 +1,6 @@
 //! `mar chat`: a conversation, line by line.
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 use clap::Args;
@@ -11,6 +10,7 @@ use mar::reply::ReplyOptions;
 
 use crate::Failure;
 use crate::load::{ModelArguments, SamplingArguments};
+use crate::output::{Echo, energy, line, note};
 use crate::turn::Talk;
 
 /// `mar chat`
@@ -23,7 +23,7 @@ pub struct Chat {
     /// What the model is told before the chat begins
     #[arg(long)]
     system: Option<String>,
-    /// After each reply, print its speed and its estimated energy
+    /// After each reply, print its speed and its estimated energy a token, in pJ, nJ, µJ or more
     #[arg(long)]
     stats: bool,
     /// Give the GPU up after so many tokens of replies, as if it were lost: for tests
@@ -46,11 +46,12 @@ impl Chat {
         messages.extend(self.system.as_ref().map(|s| Message { role: Role::System, content: s.clone() }));
         let (input, person) = (io::stdin(), io::stdin().is_terminal());
         if person {
-            eprintln!("Type a message and press Enter; Ctrl-D ends the chat.");
+            note!("Type a message and press Enter; Ctrl-D ends the chat.");
         }
         loop {
             if person {
-                eprint!("> ");
+                // Where nobody reads it, nothing is lost.
+                let _ = write!(io::stderr(), "> ");
             }
             let mut line = Vec::new();
             if input.lock().read_until(b'\n', &mut line)? == 0 {
@@ -61,29 +62,16 @@ impl Chat {
                 continue;
             }
             if !person {
-                println!("> {line}");
+                line!("> {line}")?;
             }
             messages.push(Message::user(line));
             talk.prefill(&format.encode(&messages, true)?, &mut talk.session.ledger())?;
             let (mut ledger, start) = (talk.session.ledger(), Instant::now());
-            let mut broken = None;
-            let listen = |text: &str| {
-                let mut out = io::stdout().lock();
-                match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(e) => {
-                        broken = Some(e);
-                        ControlFlow::Break(())
-                    }
-                }
-            };
-            let reply = talk.reply(&format, &options, &mut ledger, listen)?;
-            if let Some(error) = broken {
-                return Err(error.into());
-            }
-            println!();
+            let mut echo = Echo::default();
+            let reply = talk.reply(&format, &options, &mut ledger, |text| echo.show(text))?;
+            echo.end()?;
             if self.stats {
-                eprintln!("{}", stats(&ledger.summary(), start.elapsed().as_secs_f64()));
+                note!("{}", stats(&ledger.summary(), start.elapsed().as_secs_f64()));
             }
             messages.push(Message::assistant(reply.text));
             options.sampling.seed = options.sampling.seed.wrapping_add(1);
@@ -91,20 +79,20 @@ impl Chat {
     }
 }
 
-/// A line on a reply. Energy is always called an estimate.
+/// A line on a reply. Energy is always called an estimate, and is in the unit that suits it: a million picojoules are a µJ.
 fn stats(reply: &LedgerSummary, seconds: f64) -> String {
-    let (tokens, energy) = (reply.tokens as f64, &reply.energy_pj);
-    let microjoules = |picojoules: f64| picojoules / tokens.max(1.0) * 1e-6;
+    let (tokens, estimate) = (reply.tokens as f64, &reply.energy_pj);
+    let each = |picojoules: f64| energy(picojoules / tokens.max(1.0));
     format!(
-        "[{} tokens, {:.0} tokens/s; estimates on 45 nm, µJ a token: arithmetic {:.2} (dense twin {:.2}, transformer {:.2}), \
-         with moving data {:.2} (dense twin {:.2}, transformer {:.2})]",
+        "[{} tokens, {:.0} tokens/s; estimates on 45 nm, a token: arithmetic {} (dense twin {}, transformer {}), \
+         with moving data {} (dense twin {}, transformer {})]",
         reply.tokens,
         tokens / seconds,
-        microjoules(energy.arithmetic),
-        microjoules(energy.dense_twin),
-        microjoules(energy.transformer),
-        microjoules(energy.with_memory),
-        microjoules(energy.dense_twin_with_memory),
-        microjoules(energy.transformer_with_memory),
+        each(estimate.arithmetic),
+        each(estimate.dense_twin),
+        each(estimate.transformer),
+        each(estimate.with_memory),
+        each(estimate.dense_twin_with_memory),
+        each(estimate.transformer_with_memory),
     )
 }

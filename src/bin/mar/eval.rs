@@ -1,22 +1,25 @@
 //! `mar eval`: the loss of text under a model, and what its spikes did.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal};
+mod records;
+
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use mar::chat::{ChatFormat, Message, Role};
+use mar::chat::{ChatFormat, Role};
 use mar::config::Site;
 use mar::energy::Ledger;
 use mar::math::nats;
 use mar::session::Session;
 use pollster::block_on;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::Failure;
 use crate::load::ModelArguments;
+use crate::output::{self, line};
+use crate::progress::Progress;
+
+use records::Record;
 
 /// `mar eval`
 #[derive(Debug, Args)]
@@ -36,13 +39,6 @@ pub struct Eval {
     json: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Record {
-    Chat { messages: Vec<Message> },
-    Text { text: String },
-}
-
 #[derive(Default)]
 struct Sums {
     loss: f64,
@@ -55,30 +51,21 @@ struct Sums {
 impl Eval {
     /// Prints the figures.
     pub fn run(&self) -> Result<(), Failure> {
+        let records = records::read(&self.file, self.records.unwrap_or(usize::MAX))?;
         let mut session = Session::new(self.model.load()?);
         let config = session.engine().config().clone();
         let format = self.model.chat_format(config.vocab_size)?;
-        let file = File::open(&self.file).map_err(|e| format!("cannot read {}: {e}", self.file.display()))?;
-        let lines: Vec<String> =
-            BufReader::new(file).lines().take(self.records.unwrap_or(usize::MAX)).collect::<Result<_, _>>()?;
-        let bar = ProgressBar::new(lines.len() as u64);
-        if !std::io::stderr().is_terminal() {
-            bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
-        }
-        bar.set_style(ProgressStyle::with_template("evaluating {bar:30} {pos}/{len} {eta}")?);
+        let mut progress = Progress::new("evaluating {bar:30} {pos}/{len} {eta}");
         let (mut sums, mut ledger) = (Sums::default(), Ledger::new(&config));
-        for (number, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let record = serde_json::from_str(line)
-                .map_err(|e| format!("{}, line {}: not a chat or text: {e}", self.file.display(), number + 1))?;
-            self.record(&mut session, &format, &record, &mut sums, &mut ledger)?;
-            bar.inc(1);
+        for (done, record) in records.iter().enumerate() {
+            progress.set(done as u64, records.len() as u64);
+            self.record(&mut session, &format, record, &mut sums, &mut ledger)?;
         }
-        bar.finish_and_clear();
+        drop(progress);
         if sums.tokens == 0 {
             return Err(format!("{} holds no text to evaluate", self.file.display()).into());
         }
-        self.print(&sums, &ledger);
-        Ok(())
+        Ok(self.print(&sums, &ledger)?)
     }
 
     /// One record, from an empty state: every token but the first is predicted. Of a record that is cut, its bytes count in
@@ -127,7 +114,7 @@ impl Eval {
         Ok(())
     }
 
-    fn print(&self, sums: &Sums, ledger: &Ledger) {
+    fn print(&self, sums: &Sums, ledger: &Ledger) -> io::Result<()> {
         let loss = sums.loss / sums.tokens as f64;
         let assistant = (sums.assistant_tokens > 0).then(|| sums.assistant_loss / sums.assistant_tokens as f64);
         let layers = 0..ledger.layers();
@@ -158,25 +145,23 @@ impl Eval {
                     "transformer_with_memory": per_token(energy.transformer_with_memory),
                 },
             });
-            println!("{report}");
-            return;
+            return line!("{report}");
         }
-        println!("loss          {loss:.4} nats a token over {} tokens (perplexity {:.2})", sums.tokens, loss.exp());
+        line!("loss          {loss:.4} nats a token over {} tokens (perplexity {:.2})", sums.tokens, loss.exp())?;
         if let Some(assistant) = assistant {
-            println!("replies only  {assistant:.4}");
+            line!("replies only  {assistant:.4}")?;
         }
-        println!("bits per byte {bits_per_byte:.4}");
+        line!("bits per byte {bits_per_byte:.4}")?;
         for (site, (rate, active)) in Site::ALL.iter().zip(rate.iter().zip(active)) {
-            println!("{:<13} firing rate {rate:.3}, {:.1}% of neurons fire", site.name(), active * 100.0);
+            line!("{:<13} firing rate {rate:.3}, {:.1}% of neurons fire", site.name(), active * 100.0)?;
         }
         for (what, spiking, dense, transformer) in [
             ("arithmetic", energy.arithmetic, energy.dense_twin, energy.transformer),
             ("with data", energy.with_memory, energy.dense_twin_with_memory, energy.transformer_with_memory),
         ] {
-            let [spiking, dense, transformer] = [spiking, dense, transformer].map(|pj| per_token(pj) * 1e-6);
-            println!(
-                "{what:<13} {spiking:.2} µJ a token; dense twin {dense:.2}, transformer {transformer:.2} (estimates, 45 nm)"
-            );
+            let [spiking, dense, transformer] = [spiking, dense, transformer].map(|pj| output::energy(per_token(pj)));
+            line!("{what:<13} {spiking} a token; dense twin {dense}, transformer {transformer} (estimates, 45 nm)")?;
         }
+        Ok(())
     }
 }

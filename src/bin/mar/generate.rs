@@ -1,6 +1,5 @@
 //! `mar generate`: one reply, for scripts.
 
-use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,6 +11,7 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::load::{ModelArguments, SamplingArguments};
+use crate::output::{Echo, line};
 use crate::turn::Talk;
 
 /// `mar generate`
@@ -27,7 +27,8 @@ pub struct Generate {
     /// A chat as JSON: [{"role": "user", "content": "…"}, …]
     #[arg(long)]
     messages: Option<PathBuf>,
-    /// Print one JSON object instead of the text
+    /// Print one JSON object instead of the text: text, tokens, finish_reason, stats, ledger (energies are estimates in
+    /// picojoules; stats.peak_memory_bytes is null where the system does not tell it: Linux does)
     #[arg(long)]
     json: bool,
 }
@@ -54,17 +55,14 @@ impl Generate {
         let start = Instant::now();
         talk.prefill(&prompt, &mut ledger)?;
         let prefill = start.elapsed().as_secs_f64();
-        let mut first = None;
+        let (mut first, mut echo) = (None, Echo::default());
         let listen = |text: &str| {
             first.get_or_insert_with(|| start.elapsed());
-            let shown =
-                self.json || io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()).is_ok();
-            if shown { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if self.json { ControlFlow::Continue(()) } else { echo.show(text) }
         };
         let reply = talk.reply(&format, &options, &mut ledger, listen)?;
         if !self.json {
-            println!();
-            return Ok(());
+            return Ok(echo.end()?);
         }
         let decode = start.elapsed().as_secs_f64() - prefill;
         let report = json!({
@@ -82,8 +80,7 @@ impl Generate {
             },
             "ledger": ledger.summary(),
         });
-        println!("{report}");
-        Ok(())
+        Ok(line!("{report}")?)
     }
 }
 

@@ -1,11 +1,9 @@
 //! What all commands share: the model, the backend, sampling and controls.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use mar::chat::{ChatFiles, ChatFormat};
 use mar::cpu::{Cpu, Kernels, Sampling};
 use mar::engine::Engine;
@@ -15,6 +13,8 @@ use mar::model::Model;
 use pollster::block_on;
 
 use crate::Failure;
+use crate::output::note;
+use crate::progress::Progress;
 
 /// Which code runs the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,29 +49,28 @@ impl ModelArguments {
     /// Loads the model, under the controls asked for, and says on standard error what runs it.
     pub fn load(&self) -> Result<Engine, Failure> {
         let mut engine = self.engine(self.backend)?;
-        eprintln!("running on {}: {}", if engine.gpu().is_some() { "the GPU" } else { "the CPU" }, engine.name());
+        note!("running on {}: {}", if engine.gpu().is_some() { "the GPU" } else { "the CPU" }, engine.name());
         let controls = engine.controls();
         controls.threshold_scale = self.threshold_scale;
         controls.max_steps = self.max_steps;
         Ok(engine)
     }
 
-    /// The model on `backend`, read with a progress bar where somebody looks.
+    /// The model on `backend`.
     pub fn engine(&self, backend: Backend) -> Result<Engine, Failure> {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        bar.set_style(ProgressStyle::with_template("loading {bar:30} {bytes}/{total_bytes} {bytes_per_sec}")?);
-        let model = format::open(&self.model, |read, size| {
-            bar.set_length(size);
-            bar.set_position(read);
-        })?;
-        bar.finish_and_clear();
-        engine(Arc::new(model), backend)
+        engine(Arc::new(model(&self.model)?), backend)
     }
 
     /// The model's tokenizer and template.
     pub fn chat_format(&self, vocab_size: usize) -> Result<ChatFormat, Failure> {
         chat_format(&self.model, vocab_size)
     }
+}
+
+/// The model in `directory`, read with a progress bar where somebody looks.
+pub fn model(directory: &Path) -> Result<Model, Failure> {
+    let mut progress = Progress::new("loading {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
+    Ok(format::open(directory, |read, size| progress.set(read, size))?)
 }
 
 /// A fresh conversation with `model` on the backend asked for.
@@ -83,7 +82,7 @@ pub fn engine(model: Arc<Model>, backend: Backend) -> Result<Engine, Failure> {
         Backend::Gpu => match gpu(&block_on(Device::open(&model.config))?, &model) {
             // Whoever asks for a GPU wants to know that there is none. One that is too small is no reason to be without a reply.
             Err(error @ GpuError::OutOfMemory { .. }) => {
-                eprintln!("not on the GPU: {error}");
+                note!("not on the GPU: {error}");
                 cpu(Kernels::best())
             }
             other => Ok(other?.into()),
@@ -92,7 +91,7 @@ pub fn engine(model: Arc<Model>, backend: Backend) -> Result<Engine, Failure> {
             // A CPU that plays a GPU is slower than the CPU.
             Ok(device) if !device.is_software() => gpu(&device, &model).map_or_else(
                 |error| {
-                    eprintln!("not on the GPU: {error}");
+                    note!("not on the GPU: {error}");
                     cpu(Kernels::best())
                 },
                 |gpu| Ok(gpu.into()),

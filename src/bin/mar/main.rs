@@ -1,4 +1,6 @@
 //! `mar`: chat with a spiking language model, and look into it, from a terminal.
+// They panic where the reader has gone; `output` has what does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
 mod chat;
@@ -6,6 +8,8 @@ mod eval;
 mod generate;
 mod inspect;
 mod load;
+mod output;
+mod progress;
 mod synth;
 mod turn;
 
@@ -13,9 +17,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::output::note;
+
+const EXIT: &str = "Exit status: 0 when done, or when whoever read the output has closed it (mar … | head -1); \
+1 when something cannot be done, which standard error says in a sentence; 2 when the command line is wrong.";
+
 /// Run spiking language models: every spike counted, every picojoule estimated.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = EXIT)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -54,7 +63,7 @@ fn main() -> ExitCode {
         // Whoever read our output has gone; there is nobody to tell.
         Err(failure) if is_broken_pipe(failure.as_ref()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("mar: {failure}");
+            note!("mar: {failure}");
             ExitCode::FAILURE
         }
     }

@@ -11,6 +11,8 @@ use pollster::block_on;
 
 use crate::Failure;
 use crate::load::{Backend, ModelArguments};
+use crate::output::note;
+use crate::progress::Progress;
 
 /// A conversation, and what can take over from an engine that fails.
 pub struct Talk<'a> {
@@ -39,7 +41,14 @@ impl<'a> Talk<'a> {
     /// Takes a prompt through the network.
     pub fn prefill(&mut self, prompt: &[u32], ledger: &mut Ledger) -> Result<(), Failure> {
         loop {
-            match block_on(self.session.prefill(prompt, ledger, |_, _| ControlFlow::Continue(()))) {
+            let mut progress = Progress::patient("reading {bar:30} {pos}/{len} tokens");
+            let watch = |done: usize, all: usize| {
+                progress.set(done as u64, all as u64);
+                ControlFlow::Continue(())
+            };
+            let done = block_on(self.session.prefill(prompt, ledger, watch));
+            drop(progress);
+            match done {
                 Ok(_) => return Ok(()),
                 Err(error) => self.take_over(error)?,
             }
@@ -77,7 +86,7 @@ impl<'a> Talk<'a> {
         }
         let finished = block_on(stream.finish(&mut self.session));
         if let Err(error) = finished.kept {
-            eprintln!("\nthe reply is whole, but its end could not be kept: {error}");
+            note!("\nthe reply is whole, but its end could not be kept: {error}");
         }
         Ok(finished.reply)
     }
@@ -95,7 +104,7 @@ impl<'a> Talk<'a> {
         let mut again = self.session.ledger();
         let out_of_memory = matches!(error, SessionError::Gpu(GpuError::OutOfMemory { .. }));
         if out_of_memory && let Some(tokens) = block_on(self.session.make_do(&mut again)) {
-            eprintln!("\n{why}; the chat goes on there, {tokens} tokens at a time");
+            note!("\n{why}; the chat goes on there, {tokens} tokens at a time");
             return Ok(());
         }
         self.failed += 1;
@@ -114,7 +123,7 @@ impl<'a> Talk<'a> {
         }
         let engine = self.session.engine();
         let place = if engine.gpu().is_some() { "the GPU, opened anew" } else { "the CPU" };
-        eprintln!("\n{why}; the chat goes on with {place}: {}", engine.name());
+        note!("\n{why}; the chat goes on with {place}: {}", engine.name());
         Ok(())
     }
 }
