@@ -7,15 +7,27 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::config::{Config, ConfigError, Site, WeightKind};
-use crate::cpu::{Cpu, Kernels, Logits, Observer, SpikeBatch};
+use crate::cpu::{Cpu, Kernels, Logits, Observer, Sampling, SpikeBatch, sample};
+use crate::engine::RECENT;
 use crate::format;
 use crate::model::{Layer, Matrix, Model, Projection};
 
-/// Tokens that thresholds are fitted on.
-const CALIBRATION_TOKENS: usize = 24;
+/// Random tokens that come before those which thresholds are fitted on.
+const CALIBRATION_PROMPT: usize = 64;
 
-/// Rounds of fitting: a threshold changes the currents behind it.
-const CALIBRATION_ROUNDS: usize = 3;
+/// Decoded tokens that thresholds are fitted on.
+const CALIBRATION_TOKENS: usize = 48;
+
+/// Rounds of fitting at most: a threshold changes the currents behind it.
+const CALIBRATION_ROUNDS: usize = 16;
+
+/// How far each site's share may be from what was asked for, as a part of it, when fitting ends early.
+const CALIBRATION_TOLERANCE: f64 = 0.05;
+
+/// How a bench decodes: the likeliest of the tokens that were not said lately. Left alone, random weights say one token again
+/// and again, which fires the same neurons every time, and their rows are in the cache by then.
+pub const SAMPLING: Sampling =
+    Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 10.0, seed: 0 };
 
 /// The names that [`preset`] knows.
 pub const PRESETS: [&str; 2] = ["tiny", "smol-135m"];
@@ -29,8 +41,10 @@ pub fn preset(name: &str) -> Option<Result<Config, ConfigError>> {
     }
 }
 
-/// A model of this shape whose weights are random, and whose thresholds let the share `active` of each site's neurons fire.
-pub fn model(config: Config, active: f64, seed: u64) -> Model {
+/// A model of this shape whose weights are random, and whose thresholds let the share `active` of each site's neurons fire in
+/// decode. `progress` gets (steps done, steps in all).
+pub fn model(config: Config, active: f64, seed: u64, mut progress: impl FnMut(usize, usize)) -> Model {
+    let steps = config.n_layers + CALIBRATION_ROUNDS * CALIBRATION_TOKENS;
     let mut random = Random(SmallRng::seed_from_u64(seed));
     let scale = 1.0 / config.embed_weights.max() as f32;
     let mut model = Model {
@@ -38,37 +52,76 @@ pub fn model(config: Config, active: f64, seed: u64) -> Model {
         embed: random.matrix(config.vocab_size, config.d_model, config.embed_weights),
         embed_scale: random.floats(config.vocab_size, 0.5 * scale, scale),
         final_norm: random.floats(config.d_model, 0.5, 1.5),
-        layers: (0..config.n_layers).map(|_| random.layer(&config)).collect(),
+        layers: (0..config.n_layers)
+            .map(|layer| {
+                progress(layer, steps);
+                random.layer(&config)
+            })
+            .collect(),
         config,
     };
-    calibrate(&mut model, active);
+    let layers = model.layers.len();
+    calibrate(&mut model, active, |done, _| progress(layers + done, steps));
     model.sha256 = format::identity(&format::weights(&model));
     model
 }
 
-/// Sets the thresholds of every site so that the share `active` of its neurons fires on random tokens.
-pub fn calibrate(model: &mut Model, active: f64) {
+/// Sets the thresholds of every site so that the share `active` of its neurons fires while the model decodes, as [`SAMPLING`]
+/// says, behind random tokens. In a prompt it may be another share. `progress` gets (tokens decoded, tokens in all).
+pub fn calibrate(model: &mut Model, active: f64, mut progress: impl FnMut(usize, usize)) {
+    let (active, steps) = (active.clamp(0.0, 1.0), CALIBRATION_ROUNDS * CALIBRATION_TOKENS);
     let mut random = Random(SmallRng::seed_from_u64(7));
     let vocabulary = model.config.vocab_size as u32;
-    let tokens: Vec<u32> = (0..CALIBRATION_TOKENS).map(|_| random.0.random_range(0..vocabulary)).collect();
-    for _ in 0..CALIBRATION_ROUNDS {
-        let (mut seen, mut cpu) = (Currents::default(), Cpu::new(Arc::new(model.clone()), Kernels::best()));
-        cpu.forward(&tokens, Logits::Last, &mut Vec::new(), &mut seen);
+    let prompt: Vec<u32> = (0..CALIBRATION_PROMPT).map(|_| random.0.random_range(0..vocabulary)).collect();
+    for round in 0..CALIBRATION_ROUNDS {
+        let (mut seen, mut logits, mut said) = (Currents::default(), Vec::new(), prompt.clone());
+        let mut cpu = Cpu::new(Arc::new(model.clone()), Kernels::best());
+        cpu.forward(&prompt, Logits::Last, &mut logits, &mut ());
+        for token in 0..CALIBRATION_TOKENS {
+            progress(round * CALIBRATION_TOKENS + token, steps);
+            let recent = &said[said.len() - RECENT.min(said.len())..];
+            let next = sample(&mut logits, recent, &SAMPLING, cpu.state.position);
+            said.push(next);
+            cpu.forward(&[next], Logits::Last, &mut logits, &mut seen);
+        }
+        let within = |share: f64| (share - active).abs() <= CALIBRATION_TOLERANCE * active;
+        if round > 0 && seen.shares(model).into_iter().all(within) {
+            break;
+        }
+        // Half of the way, on a scale of ratios: where few neurons fire, the residual stream has fewer large values, so the
+        // whole way would lead to silence and back again, round after round.
+        let step = if round == 0 { 1.0 } else { 0.5 };
         for ((layer, site), mut currents) in seen.0 {
             currents.sort_unstable_by(|a, b| b.total_cmp(a));
-            let firing = (active.clamp(0.0, 1.0) * currents.len() as f64) as usize;
+            let firing = (active * currents.len() as f64) as usize;
             // Half-way between the last that fires and the first that does not.
             let last = firing.checked_sub(1).map_or(2.0 * currents[0], |at| currents[at]);
             let first = currents.get(firing).copied().unwrap_or(0.0);
             let threshold = (0.5 * (last + first)).max(1e-6);
-            model.layers[layer].projections[site.index()].inv_threshold.fill(1.0 / threshold);
+            for inv_threshold in &mut model.layers[layer].projections[site.index()].inv_threshold {
+                *inv_threshold *= (1.0 / (threshold * *inv_threshold)).powf(step);
+            }
         }
     }
+    progress(steps, steps);
 }
 
 /// |I| of every neuron and token, by layer and site.
 #[derive(Default)]
 struct Currents(HashMap<(usize, Site), Vec<f32>>);
+
+impl Currents {
+    /// The share of neurons that fire at the thresholds of `model`, by site.
+    fn shares(&self, model: &Model) -> [f64; 4] {
+        let mut shares = [0.0; 4];
+        for (&(layer, site), currents) in &self.0 {
+            let inv_threshold = model.layers[layer].projection(site).inv_threshold[0];
+            let firing = currents.iter().filter(|&&current| current * inv_threshold >= 1.0).count();
+            shares[site.index()] += firing as f64 / (currents.len() * model.layers.len()) as f64;
+        }
+        shares
+    }
+}
 
 impl Observer for Currents {
     fn spikes(&mut self, _: u64, layer: usize, site: Site, current: &[f32], _: &SpikeBatch) {

@@ -13,7 +13,7 @@ use pollster::block_on;
 #[test]
 fn a_written_model_is_the_model() {
     let config = synth::preset("tiny").expect("a preset").expect("a config");
-    let model = synth::model(config, 0.3, 1);
+    let model = synth::model(config, 0.3, 1, |_, _| {});
     let folder = tempfile::tempdir().expect("a folder");
     for (name, bytes) in format::files(&model) {
         fs::write(folder.path().join(name), bytes).expect("a file");
@@ -22,21 +22,39 @@ fn a_written_model_is_the_model() {
     assert_eq!(read, model);
 }
 
+/// In decode, behind another prompt than thresholds were fitted on.
 #[test]
 fn neurons_fire_as_asked() {
-    for active in [0.0, 0.02, 0.35, 1.0] {
-        let config = synth::preset("tiny").expect("a preset").expect("a config");
-        let model = synth::model(config.clone(), active, 1);
+    // So wide that a fiftieth of a site is several neurons.
+    let mut config = synth::preset("tiny").expect("a preset").expect("a config");
+    (config.d_model, config.n_heads, config.d_ffn) = (256, 16, 640);
+    for active in [0.0, 0.02, 0.1, 0.35, 1.0] {
+        let model = synth::model(config.clone(), active, 1, |_, _| {});
         let mut session = Session::new(Cpu::new(Arc::new(model), Kernels::best()));
-        let mut ledger = session.ledger();
         let prompt: Vec<u32> = (0..100).map(|i| i * 5).collect();
-        block_on(session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(()))).expect("a good prompt");
+        let progress = |_, _| ControlFlow::Continue(());
+        block_on(session.prefill(&prompt, &mut session.ledger(), progress)).expect("a good prompt");
+        let mut ledger = session.ledger();
+        for _ in 0..48 {
+            block_on(session.decode(&synth::SAMPLING, &mut ledger)).expect("a token");
+        }
         for site in Site::ALL {
             let mean =
                 (0..config.n_layers).map(|layer| ledger.active(layer, site)).sum::<f64>() / config.n_layers as f64;
-            assert!((mean - active).abs() < 0.1, "{site}: {mean}, asked for {active}");
+            println!("{site}: {mean}, asked for {active}");
+            assert!((mean - active).abs() <= 0.3 * active + 0.001, "{site}: {mean}, asked for {active}");
         }
     }
+}
+
+#[test]
+fn progress_reaches_from_the_first_step_to_the_last() {
+    let mut seen = Vec::new();
+    let config = synth::preset("tiny").expect("a preset").expect("a config");
+    synth::model(config, 0.3, 1, |done, all| seen.push((done, all)));
+    let all = seen[0].1;
+    assert_eq!((seen.first(), seen.last()), (Some(&(0, all)), Some(&(all, all))));
+    assert!(seen.is_sorted_by(|a, b| a.0 < b.0 && a.1 == b.1), "{seen:?}");
 }
 
 #[test]

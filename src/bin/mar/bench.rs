@@ -1,25 +1,30 @@
 //! `mar bench`: tokens a second, against how much fires and against what the memory could deliver.
 
+mod fit;
+mod machine;
 mod products;
+mod table;
 
-use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use mar::config::{Config, Site};
-use mar::cpu::{Crossover, Kernels, Sampling};
-use mar::energy::Ledger;
-use mar::model::{Matrix, Model};
+use mar::cpu::{Cpu, Crossover, Kernels};
+use mar::engine::Engine;
+use mar::model::Model;
 use mar::session::Session;
-use mar::{format, synth};
+use mar::synth;
 use pollster::block_on;
-use serde::Serialize;
 
 use crate::Failure;
-use crate::load::{Backend, engine};
+use crate::load::{self, Backend};
+use crate::output::line;
+
+use fit::Fit;
+use table::{Row, Table};
 
 /// `mar bench`
 #[derive(Debug, Args)]
@@ -29,15 +34,19 @@ pub struct Bench {
     /// A preset (tiny, smol-135m), or a config.json
     #[arg(long, default_value = "smol-135m", conflicts_with = "model")]
     config: String,
-    /// Shares of neurons that fire, for random weights
+    /// Shares of neurons that fire in decode, for random weights; each row says what it measured ("active")
     #[arg(long, value_delimiter = ',', default_values_t = [0.02, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0])]
     active: Vec<f64>,
     /// Tokens decoded for each row
-    #[arg(long, default_value_t = 48)]
-    tokens: usize,
-    /// Lengths of the prompts that prefill is timed on
+    #[arg(long, default_value = "48")]
+    tokens: NonZeroUsize,
+    /// Lengths of the prompts that prefill is timed on; of three or more, a line through the times is fitted
     #[arg(long, value_delimiter = ',', default_values_t = [64, 256, 1024])]
     prompts: Vec<usize>,
+    /// Kernels of this CPU that are timed: avx512, avx2, portable, neon, where it has them; several may be given
+    /// [default: the fastest; with --products, all that have a fast dense product]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = kernels)]
+    kernels: Vec<Kernels>,
     /// Time the readable kernels too
     #[arg(long)]
     reference: bool,
@@ -52,187 +61,133 @@ pub struct Bench {
     json: bool,
 }
 
-/// One line of the result.
-#[derive(Debug, Serialize)]
-struct Row {
-    name: String,
-    backend: String,
-    /// Neurons that fire at least once, as a share; spikes per neuron and micro-step are in `firing_rate`.
-    active: f64,
-    firing_rate: f64,
-    tokens_per_second: f64,
-    bytes_per_token: f64,
-    bandwidth_fraction: f64,
+/// The kernels of this name.
+fn kernels(name: &str) -> Result<Kernels, String> {
+    Kernels::all().find(|kernels| kernels.name == name).ok_or_else(|| {
+        let names: Vec<_> = Kernels::all().map(|kernels| kernels.name).collect();
+        format!("this machine has {}", names.join(", "))
+    })
 }
 
 impl Bench {
     /// Prints the table. One thread, everything in one run.
     pub fn run(&self) -> Result<(), Failure> {
+        let models = if self.model.is_some() { 1 } else { self.active.len() };
+        let mut table = Table::new(self.json, models * self.steps() + 1);
         if self.products {
-            return self.run_products();
+            return self.run_products(&mut table);
         }
-        let bandwidth = memory_bandwidth();
-        if !self.json {
-            println!("one thread; it reads {:.1} GB/s from memory", bandwidth * 1e-9);
-            println!(
-                "{:<14} {:<10} {:>7} {:>7} {:>10} {:>12} {:>10}",
-                "what", "kernels", "active", "rate", "tokens/s", "MB a token", "bandwidth"
-            );
-        }
-        let mut rows = Vec::new();
-        let mut add = |row: Row| {
-            if !self.json {
-                println!(
-                    "{:<14} {:<10} {:>7.3} {:>7.3} {:>10.1} {:>12.2} {:>9.0}%",
-                    row.name,
-                    row.backend,
-                    row.active,
-                    row.firing_rate,
-                    row.tokens_per_second,
-                    row.bytes_per_token * 1e-6,
-                    row.bandwidth_fraction * 100.0
-                );
+        let bandwidth = machine::memory_bandwidth();
+        let mut dense = None;
+        self.each_model(&mut table, |model, asked, table| {
+            let engines = self.engines(model)?;
+            if dense.is_none() {
+                table.head(bandwidth)?;
             }
-            rows.push(row);
-        };
-        self.each_model(|model| self.time(model, bandwidth, &mut add))?;
-        let config = match &self.model {
-            Some(path) => format::open(path, |_, _| {})?.config,
-            None => crate::synth::config(&self.config)?,
-        };
-        add(dense_row(&config, bandwidth, self.tokens));
-        if self.json {
-            println!("{}", serde_json::to_string(&rows)?);
+            let kernels = self.kernels.first().copied().unwrap_or_else(Kernels::best);
+            dense.get_or_insert_with(|| (model.config.clone(), kernels));
+            engines.into_iter().try_for_each(|engine| self.time(engine, asked, bandwidth, table))
+        })?;
+        if let Some((config, kernels)) = dense {
+            table.add(machine::dense_row(&config, kernels, bandwidth, self.tokens.get()))?;
         }
-        Ok(())
+        Ok(table.finish()?)
     }
 
-    /// The model given, or one with random weights for each share of firing neurons.
-    fn each_model(&self, mut work: impl FnMut(&Arc<Model>) -> Result<(), Failure>) -> Result<(), Failure> {
+    /// What is done for each model: its thresholds set, and its rows.
+    fn steps(&self) -> usize {
+        let engines = usize::from(self.reference) + self.kernels.len().max(1) + usize::from(self.gpu);
+        1 + if self.products { 1 } else { engines * (self.prompts.len() + 1) }
+    }
+
+    /// The model given, or one with random weights for each share of firing neurons, with that share.
+    fn each_model(
+        &self,
+        table: &mut Table,
+        mut work: impl FnMut(&Arc<Model>, Option<f64>, &mut Table) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         if let Some(path) = &self.model {
-            return work(&Arc::new(format::open(path, |_, _| {})?));
+            let model = Arc::new(load::model(path)?);
+            table.step();
+            return work(&model, None, table);
         }
-        let mut model = synth::model(crate::synth::config(&self.config)?, 1.0, 0);
+        let config = crate::synth::config(&self.config)?;
+        let mut made: Option<Model> = None;
         for &active in &self.active {
-            synth::calibrate(&mut model, active);
+            let progress = |done: usize, all: usize| table.part(done, all);
+            let model = match made.take() {
+                None => synth::model(config.clone(), active, 0, progress),
+                Some(mut model) => {
+                    synth::calibrate(&mut model, active, progress);
+                    model
+                }
+            };
+            table.step();
             let shared = Arc::new(model);
-            work(&shared)?;
-            model = Arc::unwrap_or_clone(shared);
+            work(&shared, Some(active), table)?;
+            made = Some(Arc::unwrap_or_clone(shared));
         }
         Ok(())
     }
 
-    fn run_products(&self) -> Result<(), Failure> {
+    fn run_products(&self, table: &mut Table) -> Result<(), Failure> {
         let mut rows = Vec::new();
-        self.each_model(|model| {
-            let plain = 1e3 / dense_row(&model.config, 1.0, self.tokens).tokens_per_second;
-            // The others have no dense product but the reference's.
-            for kernels in Kernels::all().filter(|kernels| kernels.crossover != Crossover::NEVER) {
-                rows.push(products::time(model, kernels, plain, self.tokens));
-            }
+        let tokens = self.tokens.get();
+        self.each_model(table, |model, _, table| {
+            let plain = 1e3 / machine::dense_row(&model.config, Kernels::best(), 1.0, tokens).tokens_per_second;
+            let fast = Kernels::all().filter(|kernels| kernels.crossover != Crossover::NEVER);
+            let chosen = if self.kernels.is_empty() { fast.collect() } else { self.kernels.clone() };
+            rows.extend(chosen.into_iter().map(|kernels| products::time(model, kernels, plain, tokens)));
+            table.step();
             Ok(())
         })?;
         if self.json {
-            println!("{}", serde_json::to_string(&rows)?);
+            line!("{}", serde_json::to_string(&rows)?)?
         } else {
-            products::print(&rows);
+            products::print(&rows)?
         }
         Ok(())
     }
 
-    fn time(&self, model: &Arc<Model>, bandwidth: f64, add: &mut impl FnMut(Row)) -> Result<(), Failure> {
-        let mut all = vec![Backend::Cpu];
-        if self.reference {
-            all.insert(0, Backend::Reference);
-        }
+    /// All that is timed.
+    fn engines(&self, model: &Arc<Model>) -> Result<Vec<Engine>, Failure> {
+        let fastest = self.kernels.is_empty().then(Kernels::best);
+        let kernels = self.reference.then_some(Kernels::REFERENCE).into_iter().chain(fastest);
+        let kernels = kernels.chain(self.kernels.iter().copied());
+        let mut engines: Vec<Engine> = kernels.map(|kernels| Cpu::new(Arc::clone(model), kernels).into()).collect();
         if self.gpu {
-            all.push(Backend::Gpu);
+            engines.push(load::engine(Arc::clone(model), Backend::Gpu)?);
         }
-        for backend in all {
-            let mut session = Session::new(engine(Arc::clone(model), backend)?);
-            let name = if backend == Backend::Gpu { "gpu" } else { session.engine().name() }.to_owned();
-            let mut row = |what: String, ledger: &Ledger, seconds: f64| {
-                let (speed, operations) = (ledger.tokens as f64 / seconds, ledger.operations());
-                let bytes = (operations.weight_bytes + operations.state_bytes) as f64 / ledger.tokens as f64;
-                let config = &model.config;
-                let mean = |measure: &dyn Fn(usize, Site) -> f64| {
-                    let sum: f64 = (0..config.n_layers).flat_map(|l| Site::ALL.map(|s| measure(l, s))).sum();
-                    sum / (4 * config.n_layers) as f64
-                };
-                add(Row {
-                    name: what,
-                    backend: name.clone(),
-                    active: mean(&|l, s| ledger.active(l, s)),
-                    firing_rate: mean(&|l, s| ledger.firing_rate(l, s)),
-                    tokens_per_second: speed,
-                    bytes_per_token: bytes,
-                    bandwidth_fraction: bytes * speed / bandwidth,
-                });
-            };
-            for &length in &self.prompts {
-                let prompt: Vec<u32> = (0..length).map(|i| (i * 7919 % model.config.vocab_size) as u32).collect();
-                session.reset();
-                let (mut ledger, start) = (session.ledger(), Instant::now());
-                block_on(session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(())))?;
-                row(format!("prefill {length}"), &ledger, start.elapsed().as_secs_f64());
-            }
+        Ok(engines)
+    }
+
+    /// The rows of an engine: prefill, then decode behind the last prompt.
+    fn time(&self, engine: Engine, asked: Option<f64>, bandwidth: f64, table: &mut Table) -> Result<(), Failure> {
+        let mut session = Session::new(engine);
+        let config = session.engine().config().clone();
+        let backend = match session.engine().gpu() {
+            Some(_) => "gpu".to_owned(),
+            None => session.engine().name().to_owned(),
+        };
+        let mut points = Vec::new();
+        for &length in &self.prompts {
+            let prompt: Vec<u32> = (0..length).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
+            session.reset();
             let (mut ledger, start) = (session.ledger(), Instant::now());
-            session.expect(&[], self.tokens);
-            for _ in 0..self.tokens {
-                block_on(session.decode(&Sampling::default(), &mut ledger))?;
-            }
-            row("decode".into(), &ledger, start.elapsed().as_secs_f64());
+            block_on(session.prefill(&prompt, &mut ledger, |_, _| ControlFlow::Continue(())))?;
+            let seconds = start.elapsed().as_secs_f64();
+            points.push((length, seconds));
+            let row = Row::new(format!("prefill {length}"), &backend, &ledger, &config, seconds, bandwidth);
+            let fit = (points.len() == self.prompts.len()).then(|| Fit::of(&points)).flatten();
+            table.add(Row { asked, prefill_fit: fit, ..row })?;
         }
+        let (mut ledger, start) = (session.ledger(), Instant::now());
+        session.expect(&[], self.tokens.get());
+        for _ in 0..self.tokens.get() {
+            block_on(session.decode(&synth::SAMPLING, &mut ledger))?;
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        table.add(Row { asked, ..Row::new("decode".into(), &backend, &ledger, &config, seconds, bandwidth) })?;
         Ok(())
     }
-}
-
-/// The projections of one token as a dense engine does them: 8-bit activations, every weight read. Nothing else of the
-/// network is in this row.
-fn dense_row(config: &Config, bandwidth: f64, tokens: usize) -> Row {
-    let kernels = Kernels::best();
-    let weights: Vec<(Vec<i8>, Matrix)> = (0..config.n_layers)
-        .flat_map(|_| Site::ALL)
-        .map(|site| {
-            let ((inputs, outputs), kind) = (config.site_shape(site), config.weights[site.index()]);
-            let data = (0..outputs * kind.row_bytes(inputs)).map(|i| (i * 31 % 7) as u8 * 17).collect();
-            ((0..inputs).map(|j| (j * 37 % 255) as i8).collect(), Matrix { kind, columns: inputs, data })
-        })
-        .collect();
-    let mut sums = vec![0; Site::ALL.map(|site| config.site_shape(site).1).into_iter().max().unwrap_or(0)];
-    let start = Instant::now();
-    for _ in 0..tokens {
-        for (activation, weight) in &weights {
-            (kernels.dense_matvec)(black_box(activation), weight, &mut sums[..weight.rows()]);
-            black_box(&mut sums);
-        }
-    }
-    let speed = tokens as f64 / start.elapsed().as_secs_f64();
-    let bytes: usize = weights.iter().map(|(_, weight)| weight.data.len()).sum();
-    Row {
-        name: "dense matvecs".into(),
-        backend: kernels.name.into(),
-        active: 1.0,
-        firing_rate: 1.0,
-        tokens_per_second: speed,
-        bytes_per_token: bytes as f64,
-        bandwidth_fraction: bytes as f64 * speed / bandwidth,
-    }
-}
-
-/// Bytes a second that one thread reads from a buffer larger than any cache: the best of several passes.
-fn memory_bandwidth() -> f64 {
-    let buffer = vec![1u64; 32 << 20];
-    let pass = || {
-        let start = Instant::now();
-        let mut lanes = [0u64; 16];
-        for block in black_box(&buffer).as_chunks::<16>().0 {
-            for (lane, x) in lanes.iter_mut().zip(block) {
-                *lane = lane.wrapping_add(*x);
-            }
-        }
-        black_box(lanes);
-        8.0 * buffer.len() as f64 / start.elapsed().as_secs_f64()
-    };
-    (0..5).map(|_| pass()).fold(0.0, f64::max)
 }

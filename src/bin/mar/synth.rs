@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mar::config::Config;
+use mar::model::Model;
 use mar::{format, synth};
 
 use crate::Failure;
+use crate::output::note;
+use crate::progress::Progress;
 
 /// `mar synth`
 #[derive(Debug, Args)]
@@ -18,7 +21,7 @@ pub struct Synth {
     /// Where the model directory goes
     #[arg(long)]
     out: PathBuf,
-    /// The share of each site's neurons that fire
+    /// The share of each site's neurons that fire in decode
     #[arg(long, default_value_t = 0.35)]
     active: f64,
     /// The same seed gives the same weights
@@ -37,9 +40,15 @@ pub fn config(name: &str) -> Result<Config, Failure> {
 }
 
 impl Synth {
+    fn model(&self) -> Result<Model, Failure> {
+        let mut progress = Progress::patient("making {bar:30} {percent}%");
+        let watch = |done: usize, all: usize| progress.set(done as u64, all as u64);
+        Ok(synth::model(config(&self.config)?, self.active, self.seed, watch))
+    }
+
     /// Writes the directory, over a model that may lie there.
     pub fn run(&self) -> Result<(), Failure> {
-        let files = format::files(&synth::model(config(&self.config)?, self.active, self.seed));
+        let files = format::files(&self.model()?);
         fs::create_dir_all(&self.out)?;
         for entry in fs::read_dir(&self.out)? {
             let entry = entry?;
@@ -51,7 +60,7 @@ impl Synth {
         for (name, bytes) in files {
             let path = self.out.join(name);
             fs::write(&path, &bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
-            eprintln!("{}: {} bytes", path.display(), bytes.len());
+            note!("{}: {} bytes", path.display(), bytes.len());
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::session::{Session, SessionError};
 const PROMPT: [u32; 4] = [3, 1, 4, 1];
 
 fn model() -> Model {
-    crate::synth::model(crate::synth::preset("tiny").expect("a preset").expect("a config"), 0.3, 1)
+    crate::synth::model(crate::synth::preset("tiny").expect("a preset").expect("a config"), 0.3, 1, |_, _| {})
 }
 
 /// A conversation on a device of its own.

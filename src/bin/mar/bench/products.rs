@@ -1,6 +1,7 @@
 //! `mar bench --products`: the projections alone, by spikes and as dense products, over the share of neurons that fire.
 
 use std::hint::black_box;
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,8 @@ use mar::config::Site;
 use mar::cpu::{Cpu, Kernels, Logits, Observer, SpikeBatch};
 use mar::model::{Matrix, Model};
 use serde::Serialize;
+
+use crate::output::line;
 
 /// Tokens of a batch, as prefill has them.
 const BATCH: usize = 64;
@@ -89,23 +92,29 @@ fn milliseconds(rounds: &[Vec<(&Matrix, SpikeBatch)>], product: fn(&SpikeBatch, 
 }
 
 /// Prints rows as a table for each instruction set, with the shares at which the curves cross.
-pub fn print(rows: &[Row]) {
+pub fn print(rows: &[Row]) -> io::Result<()> {
     let mut kernels: Vec<&str> = rows.iter().map(|row| row.kernels).collect();
     kernels.sort_unstable();
     kernels.dedup();
     for kernels in kernels {
-        print_one(kernels, &rows.iter().filter(|row| row.kernels == kernels).cloned().collect::<Vec<_>>());
+        print_one(kernels, &rows.iter().filter(|row| row.kernels == kernels).cloned().collect::<Vec<_>>())?;
     }
+    Ok(())
 }
 
-fn print_one(kernels: &str, rows: &[Row]) {
-    println!("{kernels}: milliseconds for all projections of a token");
-    println!(
+fn print_one(kernels: &str, rows: &[Row]) -> io::Result<()> {
+    line!("{kernels}: milliseconds for all projections of a token")?;
+    line!(
         "{:>7} {:>14} {:>14} {:>14} {:>14} {:>14}",
-        "active", "one: events", "dense", "of 64: events", "dense", "plain matvec"
-    );
+        "active",
+        "one: events",
+        "dense",
+        "of 64: events",
+        "dense",
+        "plain matvec"
+    )?;
     for row in rows {
-        println!(
+        line!(
             "{:>7.3} {:>14.3} {:>14.3} {:>14.3} {:>14.3} {:>14.3}",
             row.active,
             row.decode_events_ms,
@@ -113,7 +122,7 @@ fn print_one(kernels: &str, rows: &[Row]) {
             row.prefill_events_ms,
             row.prefill_dense_ms,
             row.plain_matvec_ms
-        );
+        )?;
     }
     type Curve = fn(&Row) -> f64;
     let curves: [(&str, Curve); 3] = [
@@ -123,10 +132,11 @@ fn print_one(kernels: &str, rows: &[Row]) {
     ];
     for (what, lead) in curves {
         match crossing(rows, lead) {
-            Some(share) => println!("{what} cross where {share:.2} of the neurons fire"),
-            None => println!("{what} do not cross"),
+            Some(share) => line!("{what} cross where {share:.2} of the neurons fire")?,
+            None => line!("{what} do not cross")?,
         }
     }
+    Ok(())
 }
 
 /// Where `lead`, a line from row to row, first becomes positive.
