@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Binding, Random, bench, cursor, floats, near};
+use super::{Binding, Random, bench, cursor, floats, near, shapes};
 use crate::cpu::{Rotary, WindowShape, window_attention};
 use crate::gpu::kernels::{Grid, THREADS};
 
@@ -10,9 +10,12 @@ proptest! {
     /// A conversation in passes of several lengths, so that rings wrap, within a pass and between passes.
     #[test]
     fn attention(
-        window in prop::sample::select(vec![1usize, 2, 7, 150]), sinks in prop::sample::select(vec![0usize, 1, 4]),
-        (heads, kv_heads) in prop::sample::select(vec![(1, 1), (4, 2), (6, 1)]), half in prop::sample::select(vec![1usize, 3, 40]),
-        passes in prop::collection::vec(prop::sample::select(vec![1usize, 2, 9, 64]), 1..5), seed in any::<u64>(),
+        (window, sinks, (heads, kv_heads), half, passes) in shapes((
+            prop::sample::select(vec![1usize, 2, 7, 150]), prop::sample::select(vec![0usize, 1, 4]),
+            prop::sample::select(vec![(1, 1), (4, 2), (6, 1)]), prop::sample::select(vec![1usize, 3, 40]),
+            prop::collection::vec(prop::sample::select(vec![1usize, 2, 9, 64]), 1..5),
+        )),
+        seed in any::<u64>(),
     ) {
         let mut random = Random(seed);
         let width = 2 * half;

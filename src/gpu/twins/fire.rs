@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Binding, Random, bench, cursor, floats, near};
+use super::{Binding, Random, bench, cursor, floats, near, shapes};
 use crate::cpu::{SpikeBatch, gated_rmsnorm, rmsnorm, swiglu};
 use crate::gpu::kernels::{FIRE_THREADS, Grid};
 use crate::gpu::scratch::spike_words;
@@ -20,21 +20,13 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
+    let shape = shapes((1usize..4, 1usize..10, prop::sample::select(vec![1usize, 2, 3, 31, 64, 257])));
     let neuron =
         (1u32..128, prop::sample::select(vec![1.0, 1.0, 1.3, 2.0]), prop::sample::select(vec![0f32, 0.1, 0.5]));
     let scale = prop::sample::select(vec![1f32, 1.5, 0.7]);
     let size = prop::sample::select(vec![0f32, 0.3, 1.0, 5.0, 1000.0]);
-    (
-        1usize..4,
-        1usize..10,
-        prop::sample::select(vec![1usize, 2, 3, 31, 64, 257]),
-        neuron,
-        scale,
-        size,
-        any::<bool>(),
-        any::<u64>(),
-    )
-        .prop_map(|(tokens, groups, width, (steps, tau, precharge), threshold_scale, size, muting, seed)| Case {
+    (shape, neuron, scale, size, any::<bool>(), any::<u64>()).prop_map(
+        |((tokens, groups, width), (steps, tau, precharge), threshold_scale, size, muting, seed)| Case {
             tokens,
             groups,
             width,
@@ -42,7 +34,8 @@ fn cases() -> impl Strategy<Value = Case> {
             size,
             muting,
             seed,
-        })
+        },
+    )
 }
 
 const EPS: f32 = 1e-5;

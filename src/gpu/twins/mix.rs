@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Binding, Random, bench, cursor, floats, near};
+use super::{Binding, Random, bench, cursor, floats, near, shapes};
 use crate::cpu::{self, ScanParams};
 use crate::gpu::kernels::{CHUNK_ROWS, Grid, STEP_ROWS, THREADS};
 
@@ -8,7 +8,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn conv1d(channels in 1usize..150, taps in 2usize..9, tokens in 1usize..20, seed in any::<u64>()) {
+    fn conv1d((channels, taps, tokens) in shapes((1usize..150, 2usize..9, 1usize..20)), seed in any::<u64>()) {
         let mut random = Random(seed);
         let (at, row) = (3, channels + 5);
         let projected = random.floats(tokens * row);
@@ -38,9 +38,12 @@ proptest! {
 
     #[test]
     fn scans(
-        (heads, groups) in prop::sample::select(vec![(1, 1), (6, 1), (6, 2), (6, 6)]),
-        p in prop::sample::select(vec![1usize, 5, 8, 33]), n in prop::sample::select(vec![1usize, 7, 16, 65]),
-        tokens in prop::sample::select(vec![1usize, 2, 31, 32, 33, 64]), seed in any::<u64>(),
+        ((heads, groups), p, n, tokens) in shapes((
+            prop::sample::select(vec![(1, 1), (6, 1), (6, 2), (6, 6)]),
+            prop::sample::select(vec![1usize, 5, 8, 33]), prop::sample::select(vec![1usize, 7, 16, 65]),
+            prop::sample::select(vec![1usize, 2, 31, 32, 33, 64]),
+        )),
+        seed in any::<u64>(),
     ) {
         let mut random = Random(seed);
         let (inner, row, at) = (heads * p, heads + 4, 2);

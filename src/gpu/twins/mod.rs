@@ -1,4 +1,4 @@
-//! Each kernel against its CPU file on random shapes. They run on whatever GPU there is; a software one will do.
+//! Each kernel against its CPU file on random shapes, one element among them. They run on whatever GPU there is; a software one will do.
 
 mod attention;
 mod fire;
@@ -7,9 +7,12 @@ mod mix;
 mod project;
 mod sampler;
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
+use proptest::strategy::{NewTree, ValueTree};
+use proptest::test_runner::TestRunner;
 
 use super::device::Device;
 use super::kernels::{Dispatch, Grid, Kernels};
@@ -17,6 +20,35 @@ use crate::config::WeightKind;
 use crate::model::Matrix;
 
 const KINDS: [WeightKind; 3] = [WeightKind::Int8, WeightKind::Int4, WeightKind::Ternary];
+
+/// Shapes of which every fourth case, the first included, is the smallest that `shapes` can be shrunk to: one element.
+#[derive(Debug)]
+struct Shapes<S> {
+    shapes: S,
+    case: Cell<u32>,
+}
+
+fn shapes<S: Strategy>(shapes: S) -> Shapes<S> {
+    Shapes { shapes, case: Cell::new(0) }
+}
+
+impl<S: Strategy> Strategy for Shapes<S> {
+    type Tree = S::Tree;
+    type Value = S::Value;
+
+    fn new_tree(&self, runner: &mut TestRunner) -> NewTree<Self> {
+        let mut tree = self.shapes.new_tree(runner)?;
+        let case = self.case.replace(self.case.get() + 1);
+        while case.is_multiple_of(4) && tree.simplify() {}
+        Ok(tree)
+    }
+}
+
+/// The same case with weights of each kind.
+fn each(kinds: &[WeightKind], twins: impl Fn(WeightKind) -> Result<(), TestCaseError>) -> Result<(), TestCaseError> {
+    let named = |kind, error| TestCaseError::fail(format!("{kind:?}: {error}"));
+    kinds.iter().try_for_each(|&kind| twins(kind).map_err(|error| named(kind, error)))
+}
 
 /// One device and its kernels for all tests.
 struct Bench {
@@ -163,4 +195,12 @@ fn near(found: &[f32], right: &[f32], tolerance: f32) -> Result<(), TestCaseErro
         prop_assert!((a - b).abs() <= tolerance * largest, "at {i}: {a}, expected {b}");
     }
     Ok(())
+}
+
+#[test]
+fn every_fourth_shape_is_the_smallest() {
+    let (shapes, mut runner) = (shapes((1usize..1000, prop::sample::select(vec![3, 5, 7]))), TestRunner::default());
+    let cases: Vec<_> = (0..5).map(|_| shapes.new_tree(&mut runner).expect("a shape").current()).collect();
+    assert_eq!((cases[0], cases[4]), ((1, 3), (1, 3)));
+    assert_ne!(cases[1..4], [(1, 3); 3]);
 }

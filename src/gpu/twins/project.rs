@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Binding, KINDS, Random, bench, cursor, floats};
+use super::{Binding, KINDS, Random, bench, cursor, each, floats, shapes};
 use crate::config::WeightKind;
 use crate::cpu::{SpikeBatch, dequantise, sparse_matmul};
 use crate::gpu::kernels::{COLUMN_WORDS, Grid, TOKEN_TILE};
@@ -68,32 +68,42 @@ fn batch(counts: &[Vec<i8>]) -> SpikeBatch {
     batch
 }
 
+/// Counts of either sign up to `most`; of four neurons `silence` are quiet.
+fn random_counts(random: &mut Random, (inputs, tokens): (usize, usize), most: i8, silence: u64) -> Vec<Vec<i8>> {
+    let mut count = || {
+        let quiet = random.next() % 4 < silence;
+        if quiet { 0 } else { (random.next() as i32 % (2 * i32::from(most) + 1) - i32::from(most)) as i8 }
+    };
+    (0..tokens).map(|_| (0..inputs).map(|_| count()).collect()).collect()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn projections(
-        kind in prop::sample::select(KINDS.to_vec()), inputs in 1usize..80, outputs in 1usize..400, tokens in 1usize..40,
-        most in 1i8..=127, silence in 0u64..4, residual in any::<bool>(), threshold_scale in prop::sample::select(vec![1f32, 1.5]), seed in any::<u64>(),
+        (inputs, outputs, tokens) in shapes((1usize..80, 1usize..400, 1usize..40)), most in 1i8..=127, silence in 0u64..4,
+        residual in any::<bool>(), threshold_scale in prop::sample::select(vec![1f32, 1.5]), seed in any::<u64>(),
     ) {
-        let mut random = Random(seed);
-        let weight = random.matrix(kind, inputs, outputs);
-        let counts: Vec<Vec<i8>> = (0..tokens).map(|_| (0..inputs).map(|_| {
-            let quiet = random.next() % 4 < silence;
-            if quiet { 0 } else { (random.next() as i32 % (2 * i32::from(most) + 1) - i32::from(most)) as i8 }
-        }).collect()).collect();
-        same(&batch(&counts), &weight, residual, threshold_scale)?;
+        each(&KINDS, |kind| {
+            let mut random = Random(seed);
+            let weight = random.matrix(kind, inputs, outputs);
+            let counts = random_counts(&mut random, (inputs, tokens), most, silence);
+            same(&batch(&counts), &weight, residual, threshold_scale)
+        })?;
     }
 }
 
 #[test]
 fn the_extremes() {
     for kind in KINDS {
-        // No event at all; and the largest sums that config.json allows, of either sign.
-        let inputs = ((1 << 24) / (127 * kind.max())).min(500) as usize;
-        let weight = full(kind, inputs, 37);
-        for count in [0, 127, -127] {
-            same(&batch(&[vec![count; inputs], vec![count; inputs]]), &weight, false, 1.0).expect("twins");
+        // No event at all; and the largest sums that config.json allows, of either sign. Of one neuron, and of many.
+        let most = ((1 << 24) / (127 * kind.max())).min(500) as usize;
+        for (inputs, outputs) in [(1, 1), (most, 37)] {
+            let weight = full(kind, inputs, outputs);
+            for count in [0, 127, -127] {
+                same(&batch(&[vec![count; inputs], vec![count; inputs]]), &weight, false, 1.0).expect("twins");
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Binding, Random, bench};
+use super::{Binding, Random, bench, shapes};
 use crate::cpu::{Sampling, sample};
 use crate::gpu::kernels::Grid;
 
@@ -50,7 +50,7 @@ proptest! {
 
     /// Greedy, with the penalty on what came before and on what it draws itself: token for token.
     #[test]
-    fn greedy(v in 1usize..700, recent in 0usize..65, penalty in prop::sample::select(vec![1f32, 1.3, 4.0]), seed in any::<u64>()) {
+    fn greedy((v, recent) in shapes((1usize..700, 0usize..65)), penalty in prop::sample::select(vec![1f32, 1.3, 4.0]), seed in any::<u64>()) {
         let mut random = Random(seed);
         let logits = logits(&mut random, v);
         let history: Vec<u32> = (0..recent).map(|_| random.next() as u32 % v as u32).collect();
@@ -68,7 +68,7 @@ proptest! {
     /// The same noise, so the same tokens, but where two are equal within rounding or one is at a filter's edge.
     #[test]
     fn draws(
-        v in 1usize..700, temperature in 0.2f32..3.0, top_k in 0u32..50, top_p in prop::sample::select(vec![1f32, 0.95, 0.5, 0.01]),
+        v in shapes(1usize..700), temperature in 0.2f32..3.0, top_k in 0u32..50, top_p in prop::sample::select(vec![1f32, 0.95, 0.5, 0.01]),
         min_p in prop::sample::select(vec![0f32, 0.02, 0.3]), seed in any::<u32>(), position in any::<u16>(),
     ) {
         let logits = logits(&mut Random(seed.into()), v);
