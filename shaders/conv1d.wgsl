@@ -3,7 +3,7 @@
 override WORKGROUP: u32 = 64u;
 
 struct Shape {
-    channels: u32,     // c
+    channels: u32,     // xbc
     taps: u32,         // k, 2 ... 8
     row: u32,          // width of a row of `projected`
     at: u32,           // where X | B | C begins in it
@@ -12,10 +12,10 @@ struct Shape {
 @group(0) @binding(0) var<uniform> cursor: Cursor;
 @group(0) @binding(1) var<uniform> shape: Shape;
 @group(0) @binding(2) var<storage, read> projected: array<f32>;      // [tokens, row]
-@group(0) @binding(3) var<storage, read> weight: array<f32>;         // [k, c]  oldest tap first
-@group(0) @binding(4) var<storage, read> bias: array<f32>;           // [c]
-@group(0) @binding(5) var<storage, read_write> state: array<f32>;    // [k-1, c]  oldest first
-@group(0) @binding(6) var<storage, read_write> xbc: array<f32>;      // [tokens, c]
+@group(0) @binding(3) var<storage, read> weight: array<f32>;         // [k, xbc]  oldest tap first
+@group(0) @binding(4) var<storage, read> bias: array<f32>;           // [xbc]
+@group(0) @binding(5) var<storage, read_write> state: array<f32>;    // [k-1, xbc]  oldest first
+@group(0) @binding(6) var<storage, read_write> xbc: array<f32>;      // [tokens, xbc]
 
 @compute @workgroup_size(WORKGROUP)
 fn conv1d(@builtin(global_invocation_id) id: vec3<u32>) {

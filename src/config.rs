@@ -184,7 +184,7 @@ impl Config {
         self.n_groups * self.d_state
     }
 
-    /// c = i + 2 · g · n, channels of the convolution.
+    /// xbc = i + 2 · g · n, channels of the convolution.
     pub fn conv_dim(&self) -> usize {
         self.d_inner() + 2 * self.bc_dim()
     }
@@ -345,7 +345,7 @@ impl Config {
 pub struct InProjParts {
     /// The gate, `[i]`.
     pub z: Range<usize>,
-    /// The convolution's input X | B | C, `[c]`.
+    /// The convolution's input X | B | C, `[xbc]`.
     pub xbc: Range<usize>,
     /// `[h]`.
     pub dt: Range<usize>,

@@ -12,7 +12,7 @@
 //! | h, p | `n_heads`, `head_dim` | heads of the scan, and a head's width |
 //! | i | `d_inner` | h · p |
 //! | g, n | `n_groups`, `d_state` | groups of heads that share B and C, and their width |
-//! | k, c | `d_conv`, `conv_dim` | taps and channels of the causal convolution, c = i + 2·g·n |
+//! | k, xbc | `d_conv`, `conv_dim` | taps and channels of the causal convolution, xbc = i + 2·g·n |
 //! | W, S | `window`, `sinks` | last and first positions that the optional attention window sees |
 //! | T | `steps` | micro-steps of a spike site |
 //! | V | 1 / `inv_threshold` | a neuron's threshold |

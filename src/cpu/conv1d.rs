@@ -4,7 +4,7 @@ use crate::math::silu;
 
 /// `xbc ← silu(Σ_tap weight[tap] · past[tap] + bias)`, where the newest tap meets `xbc` itself; then the state moves on.
 ///
-/// `xbc` and `bias` are `[c]`, `weight` is `[k, c]`, oldest tap first, and `state` `[k-1, c]`, oldest first.
+/// `xbc` and `bias` are `[xbc]`, `weight` is `[k, xbc]`, oldest tap first, and `state` `[k-1, xbc]`, oldest first.
 /// Twin: `shaders/conv1d.wgsl`.
 pub fn conv1d(state: &mut [f32], weight: &[f32], bias: &[f32], xbc: &mut [f32]) {
     let channels = xbc.len();

@@ -53,7 +53,7 @@ struct Scratch {
     sums: Vec<i32>,
     /// What a projection says, `[tokens, outputs]`.
     out: Vec<f32>,
-    /// `[tokens, c]`, `[tokens, h]`, `[tokens, i]`.
+    /// `[tokens, xbc]`, `[tokens, h]`, `[tokens, i]`.
     xbc: Vec<f32>,
     dt: Vec<f32>,
     y: Vec<f32>,

@@ -48,7 +48,7 @@ impl ScanParams<'_> {
     }
 }
 
-/// One token. `state` is `[h, p, n]`, `xbc` `[c]` (after the convolution), `dt` `[h]`, `y` `[h, p]`.
+/// One token. `state` is `[h, p, n]`, `xbc` `[xbc]` (after the convolution), `dt` `[h]`, `y` `[h, p]`.
 /// Twin: `shaders/scan_step.wgsl`.
 pub fn scan_step(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]) {
     let (p, n) = (params.head_dim, params.d_state);
@@ -67,7 +67,7 @@ pub fn scan_step(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32],
     }
 }
 
-/// A chunk of tokens: `xbc` is `[tokens, c]`, `dt` `[tokens, h]`, `y` `[tokens, h, p]`.
+/// A chunk of tokens: `xbc` is `[tokens, xbc]`, `dt` `[tokens, h]`, `y` `[tokens, h, p]`.
 /// Twin: `shaders/scan_chunk.wgsl`.
 pub fn scan_chunk(params: ScanParams, state: &mut [f32], xbc: &[f32], dt: &[f32], y: &mut [f32]) {
     let (p, n, heads, inner) = (params.head_dim, params.d_state, params.heads(), params.inner());

@@ -26,7 +26,7 @@ pub(super) struct Scratch {
     pub current: wgpu::Buffer,
     /// Number of events, events, counts: `[tokens, spike_words(inputs)]`.
     pub spikes: wgpu::Buffer,
-    /// `[tokens, c]`.
+    /// `[tokens, xbc]`.
     pub xbc: wgpu::Buffer,
     /// `[tokens, i]`.
     pub y: wgpu::Buffer,

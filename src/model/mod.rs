@@ -57,9 +57,9 @@ pub struct Projection {
 pub struct Layer {
     /// `[d]`.
     pub norm_mixer: Vec<f32>,
-    /// `[k, c]`, oldest tap first.
+    /// `[k, xbc]`, oldest tap first.
     pub conv_weight: Vec<f32>,
-    /// `[c]`.
+    /// `[xbc]`.
     pub conv_bias: Vec<f32>,
     /// `[h]`.
     pub dt_bias: Vec<f32>,

@@ -10,7 +10,7 @@ use crate::config::Config;
 pub struct State {
     /// Tokens seen.
     pub position: u64,
-    /// `[L, k-1, c]`: the convolution's past inputs, oldest first.
+    /// `[L, k-1, xbc]`: the convolution's past inputs, oldest first.
     pub conv: Vec<f32>,
     /// `[L, h, p, n]`: the scan's.
     pub ssm: Vec<f32>,

@@ -35,7 +35,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def sizes(config: dict) -> dict[str, int]:
-    """The document's symbols: v d f L h p i g n k c W S, attention heads H and K of width w, kv."""
+    """The document's symbols: v d f L h p i g n k xbc W S, attention heads H and K of width w, kv."""
     s = {
         "v": config["vocab_size"],
         "d": config["d_model"],
@@ -52,7 +52,7 @@ def sizes(config: dict) -> dict[str, int]:
         "K": config["attn_kv_heads"],
     }
     s["i"] = s["h"] * s["p"]
-    s["c"] = s["i"] + 2 * s["g"] * s["n"]
+    s["xbc"] = s["i"] + 2 * s["g"] * s["n"]
     s["w"] = s["i"] // s["H"] if s["W"] else 0
     s["kv"] = s["K"] * s["w"]
     return s
@@ -62,7 +62,7 @@ def site_shapes(s: dict[str, int]) -> dict[str, tuple[int, int]]:
     """(inputs, outputs) of each projection."""
     attention = s["i"] + 2 * s["kv"] if s["W"] else 0
     return {
-        "in_proj": (s["d"], s["i"] + s["c"] + s["h"] + attention),
+        "in_proj": (s["d"], s["i"] + s["xbc"] + s["h"] + attention),
         "out_proj": (s["i"], s["d"]),
         "gate_up": (s["d"], 2 * s["f"]),
         "down": (s["f"], s["d"]),
@@ -77,13 +77,13 @@ def row_bytes(columns: int, kind: str) -> int:
 def layout(config: dict) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The type and shape of every tensor of a model."""
     s = sizes(config)
-    v, d, i, c = s["v"], s["d"], s["i"], s["c"]
+    v, d, i, xbc = s["v"], s["d"], s["i"], s["xbc"]
     out = {
         "embed.weight": ("U8", (v, row_bytes(d, config["embed_weights"]))),
         "embed.scale": ("F32", (v,)),
         "final_norm.weight": ("F32", (d,)),
     }
-    layer = {"norm_mixer.weight": (d,), "conv.weight": (s["k"], c), "conv.bias": (c,), "norm_gated.weight": (i,)}
+    layer = {"norm_mixer.weight": (d,), "conv.weight": (s["k"], xbc), "conv.bias": (xbc,), "norm_gated.weight": (i,)}
     layer |= {"dt_bias": (s["h"],), "A": (s["h"],), "D": (s["h"],), "norm_ffn.weight": (d,)}
     for at in (f"layers.{index}." for index in range(s["L"])):
         out |= {at + name: ("F32", shape) for name, shape in layer.items()}
@@ -157,7 +157,7 @@ class PlainModel:
     def reset(self) -> None:
         """Back to before the first token: every state zero."""
         s = self.s
-        shapes = {"conv": (s["k"] - 1, s["c"]), "ssm": (s["h"], s["p"], s["n"])}
+        shapes = {"conv": (s["k"] - 1, s["xbc"]), "ssm": (s["h"], s["p"], s["n"])}
         if s["W"]:
             shapes |= {name: (s["S"] + s["W"], s["K"], s["w"]) for name in ("ring_k", "ring_v")}
         self.state = {name: np.zeros((s["L"], *shape), np.float32) for name, shape in shapes.items()}
@@ -176,13 +176,13 @@ class PlainModel:
         return self.param(layer, f"{site}.scale") * (c @ self.weights[layer, site]).astype(np.float32)
 
     def conv(self, layer: int, xbc: np.ndarray) -> np.ndarray:
-        """[c] -> [c]: the causal convolution over this token and the k - 1 before it, then silu."""
+        """[xbc] -> [xbc]: the causal convolution over this token and the k - 1 before it, then silu."""
         taps = np.concatenate([self.state["conv"][layer], xbc[None]])
         self.state["conv"][layer] = taps[1:]
         return silu(np.sum(taps * self.param(layer, "conv.weight"), axis=0) + self.param(layer, "conv.bias"))
 
     def scan(self, layer: int, xbc: np.ndarray, dt: np.ndarray) -> np.ndarray:
-        """[c], [h] -> [h, p]: one step of the recurrence."""
+        """[xbc], [h] -> [h, p]: one step of the recurrence."""
         s = self.s
         x, b, c = np.split(xbc, [s["i"], s["i"] + s["g"] * s["n"]])
         x = x.reshape(s["h"], s["p"])
@@ -225,7 +225,7 @@ class PlainModel:
         """[d] -> [d]: the residual stream through one layer."""
         s, eps = self.s, self.config["norm_eps"]
         current = rmsnorm(x, eps) * self.param(index, "norm_mixer.weight")
-        ends = np.cumsum([s["i"], s["c"], s["h"]])
+        ends = np.cumsum([s["i"], s["xbc"], s["h"]])
         z, xbc, dt, qkv = np.split(self.project(index, "in_proj", current, counts), ends)
         y = self.scan(index, self.conv(index, xbc), dt).reshape(-1)
         current = self.gated_norm(index, y, z)
