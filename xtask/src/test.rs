@@ -51,7 +51,8 @@ impl Part {
             Part::Lint => lint::all(),
             Part::Rust => {
                 println!("software Vulkan: {}", setup::software_vulkan()?);
-                step("cargo test", || run(&mut cargo(&["test", "--quiet", "--workspace"])))
+                step("cargo test", || run(&mut cargo(&["test", "--quiet", "--workspace"])))?;
+                kernels_in_wasm()
             }
             Part::Browser => browser(),
             Part::Training => {
@@ -62,6 +63,19 @@ impl Part {
             }
         }
     }
+}
+
+/// The fast kernels' tests in WebAssembly, where they have instructions of their own.
+fn kernels_in_wasm() -> Result<()> {
+    if !setup::wasm::can_test() {
+        println!("== no test of the kernels in WebAssembly; run: rustup target add {}", setup::wasm::TEST_TARGET);
+        return Ok(());
+    }
+    step("cargo test in WebAssembly", || {
+        let mut test = cargo(&["test", "--quiet", "--package", "mar-wasm-tests", "--target", setup::wasm::TEST_TARGET]);
+        // What a failed test captured is lost: it ends the process.
+        run(test.args(["--lib", "cpu::simd", "--", "--nocapture"]))
+    })
 }
 
 /// The page's parts that need no browser, then the page as it is shipped, served as it is served.

@@ -14,6 +14,9 @@ use crate::run::{cargo, command, output, which};
 /// The target.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
+/// The target of tests, which print what they find.
+pub const TEST_TARGET: &str = "wasm32-wasip1";
+
 const DEBIAN_PACKAGES: [&str; 6] =
     ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "rust-web-clippy", "lld-19"];
 
@@ -101,7 +104,7 @@ pub fn install() -> Result<Toolchain> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    if which("rustup").is_some() && output(command("rustup").args(["target", "add", TARGET])).is_some() && active() {
+    if add(TARGET) {
         return Ok(Toolchain::Active);
     }
     apt_install(
@@ -113,15 +116,25 @@ pub fn install() -> Result<Toolchain> {
 
 /// A toolchain that is there already.
 pub fn find() -> Option<Toolchain> {
-    if active() {
+    if active(TARGET) {
         return Some(Toolchain::Active);
     }
     debian().then_some(Toolchain::Debian)
 }
 
-/// Whether the active toolchain has the target's standard library.
-fn active() -> bool {
-    output(command(active_rustc()).args(["--print", "target-libdir", "--target", TARGET]))
+/// Whether tests can be built for WebAssembly; asks rustup for what they lack. Debian has no library of this target.
+pub fn can_test() -> bool {
+    active(TEST_TARGET) || add(TEST_TARGET)
+}
+
+/// Has rustup add a target's standard library, and says whether it is there then.
+fn add(target: &str) -> bool {
+    which("rustup").is_some() && output(command("rustup").args(["target", "add", target])).is_some() && active(target)
+}
+
+/// Whether the active toolchain has a target's standard library.
+fn active(target: &str) -> bool {
+    output(command(active_rustc()).args(["--print", "target-libdir", "--target", target]))
         .is_some_and(|dir| has_std(dir.into()))
 }
 
