@@ -1,7 +1,10 @@
 //! The three files that say how a model chats, as Hugging Face lays them out.
 
 use serde::Deserialize;
-use tokenizers::Tokenizer;
+use tokenizers::models::bpe::BPE;
+use tokenizers::{
+    DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer, TokenizerImpl,
+};
 
 use super::{Message, Role, TextStream, outline, template};
 
@@ -27,6 +30,10 @@ pub enum ChatError {
     #[error("the text cannot be tokenised: {0}")]
     Tokenizer(String),
 }
+
+/// A tokenizer whose model is known to be BPE. Where it may be any, the library makes JSON values of all tokens first: with
+/// mar-smollm2-135m's that takes 18.5 MB instead of 10.4.
+type BpeTokenizer = TokenizerImpl<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
 /// The bytes of the three files.
 #[derive(Debug, Clone, Copy)]
@@ -80,8 +87,9 @@ impl ChatFormat {
         outline::check(files.tokenizer, vocab_size).map_err(|problem| bad("tokenizer.json", problem))?;
         limit(CONFIG, files.tokenizer_config, MAX_CONFIG)?;
         limit(GENERATION, files.generation_config, MAX_CONFIG)?;
-        let tokenizer = Tokenizer::from_bytes(files.tokenizer)
-            .map_err(|e| bad("tokenizer.json", format!("is not a tokenizer: {e}")))?;
+        let tokenizer: Tokenizer = BpeTokenizer::from_bytes(files.tokenizer)
+            .map_err(|e| bad("tokenizer.json", format!("is not a tokenizer: {e}")))?
+            .into();
         let tokens = tokenizer.get_vocab_size(true);
         if tokens > vocab_size {
             return Err(bad(

@@ -14,6 +14,9 @@ use super::stream::ModelStream;
 use crate::config::Config;
 use crate::model::Model;
 
+/// Bytes that are read at once: they come beside the chunk that they become part of, and a small model has few of those.
+const PART_BYTES: u64 = 64 << 10;
+
 /// The one file that a manifest does not list: itself.
 const MANIFEST: &str = "manifest.json";
 
@@ -46,7 +49,7 @@ pub fn open(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Mode
     let files = weights(directory)?;
     let total = incoming::total(&files);
     let mut stream = ModelStream::new(config, files.clone());
-    let mut part = Vec::with_capacity(CHUNK_BYTES as usize);
+    let mut part = Vec::with_capacity(PART_BYTES as usize);
     let mut read = 0;
     for file in &files {
         let path = directory.join(file.name());
@@ -54,7 +57,7 @@ pub fn open(directory: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Mode
         stream.begin(file.name(), size)?;
         loop {
             part.clear();
-            (&mut contents).take(CHUNK_BYTES).read_to_end(&mut part).map_err(|e| io(&path, e))?;
+            (&mut contents).take(PART_BYTES).read_to_end(&mut part).map_err(|e| io(&path, e))?;
             if part.is_empty() {
                 break;
             }
