@@ -39,6 +39,18 @@ fn bench_prints_one_list() {
 }
 
 #[test]
+fn a_share_is_from_nothing_to_all() {
+    for wrong in ["7", "-1", "nan", "much"] {
+        for command in [&["bench"][..], &["synth", "--out", "nowhere"]] {
+            let active = format!("--active={wrong}");
+            let output = mar(command).args(["--config", "tiny", &active]).output().expect("mar runs");
+            assert_eq!(output.status.code(), Some(2), "{command:?}, {wrong}");
+            assert!(String::from_utf8_lossy(&output.stderr).contains("--active"), "{output:?}");
+        }
+    }
+}
+
+#[test]
 fn rows_say_what_was_asked_and_what_fired() {
     let rows = rows(&["--config", "tiny", "--active", "0.1,0.5", "--tokens", "24", "--prompts", "64"]);
     let decode: Vec<&Value> = rows.iter().filter(|row| row["name"] == "decode").collect();

@@ -151,7 +151,7 @@ def verdict(table: Table, by_run: dict[str, list[dict]]) -> str:
     if spread is None:
         return " ".join([*sentences, "Not every row has two seeds, so the spread is not known."])
     apart = sum(map(told_apart, pairs))
-    measured = f"the seeds' spread (± {spread:.4f} nats)"
+    measured = f"twice the seeds' spread (2 x {spread:.4f} nats)"
     if apart == len(pairs):
         sentences.append(f"{'The difference exceeds' if apart == 1 else 'All differences exceed'} {measured}.")
     elif apart == 0:

@@ -310,6 +310,8 @@ def _planned(run: Run, recipe: Recipe, name: str, seconds: float, make, init: Pa
             break
         except jax.errors.JaxRuntimeError as e:
             recipe = halved(recipe, e)
+        # Else the next one's weights would lie beside those of the one that failed.
+        trainer = None
     rows = len(Packer(trainer.val_shard, recipe.data.seq_len, seed=0).rows_of_epoch(0))
     evaluations = EVALUATIONS - 1 + rows / min(rows, recipe.train.eval_rows)
     # The run finds compiled what was compiled here, but not the network of a stage whose weights become integers later.

@@ -6,6 +6,8 @@ import errno
 from collections.abc import Callable
 from typing import TypeVar
 
+import jax
+
 from mar_training.errors import MarError
 
 Result = TypeVar("Result")
@@ -30,6 +32,9 @@ def first_rows(
         except (MemoryError, RuntimeError) as e:
             if not is_short(e):
                 raise
+            if jax.process_count() > 1:
+                # Hosts compute in step: the others would wait for ever for what this one no longer asks.
+                raise MarError(f"too little memory for {of} on one of the hosts; give fewer rows at a time") from e
             if rows <= multiple:
                 raise MarError(
                     f"too little memory for {of}, even with {_rows(rows)} at a time; "

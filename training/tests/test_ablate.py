@@ -84,7 +84,7 @@ def test_verdict_agrees_and_exceeds():
     text = verdict(table(a=50.0, b=55.0), by_run({"a": [4.5, 4.52], "b": [4.2, 4.21]}))
     assert "Ours, best first: b; a." in text
     assert "agrees with the paper's" in text
-    assert "The difference exceeds the seeds' spread (± 0.0100 nats)." in text
+    assert "The difference exceeds twice the seeds' spread (2 x 0.0100 nats)." in text
 
 
 def test_verdict_names_the_pairs_that_differ_and_those_not_told_apart():
@@ -92,13 +92,13 @@ def test_verdict_names_the_pairs_that_differ_and_those_not_told_apart():
     text = verdict(table(a=57.0, b=56.0, c=55.0), runs)
     assert "Ours, best first: b; c; a. The paper's: a; b; c." in text
     assert "in 2 of 3 pairs: b before a (by 0.1000 nats, beyond the spread); c before a" in text
-    assert "2 of 3 differences exceed the seeds' spread (± 0.0010 nats); not told apart: b and c." in text
+    assert "2 of 3 differences exceed twice the seeds' spread (2 x 0.0010 nats); not told apart: b and c." in text
 
 
 def test_verdict_within_the_spread_without_the_papers_figures():
     text = verdict(table(a=None, b=None), by_run({"a": [4.2, 4.3], "b": [4.21, 4.32]}))
     assert "The paper gives no figures for this." in text
-    assert "The difference is within the seeds' spread" in text
+    assert "The difference is within twice the seeds' spread" in text
 
 
 def test_spread_is_measured_from_each_seeds_own_teacher():
@@ -106,7 +106,7 @@ def test_spread_is_measured_from_each_seeds_own_teacher():
         "a": [made_up("a", 0, 4.5, 4.0), made_up("a", 1, 4.7, 4.2)],
         "b": [made_up("b", 0, 4.4, 4.0), made_up("b", 1, 4.6, 4.2)],
     }
-    assert "exceeds the seeds' spread (± 0.0000 nats)" in verdict(table(a=1.0, b=2.0), runs)
+    assert "exceeds twice the seeds' spread (2 x 0.0000 nats)" in verdict(table(a=1.0, b=2.0), runs)
 
 
 def test_verdict_with_one_seed_or_one_row():

@@ -183,25 +183,37 @@ class TestRuns:
             assert info["result"]["teacher_kl"] == kl
             parameters.check(weights, info["config"])
 
-        # Stopped after the window has gone, and gone on with: the same weights.
+        # Stopped at the end of a window, and after the window has gone, and gone on with: the same weights.
         batch = Trainer._batch
+        given = (recipe, llama_data, llama_folder, tmp_path / "parts")
+        for last in (7, 10):
 
-        def stops(trainer, step):
-            if step == 10:
-                os.kill(os.getpid(), signal.SIGINT)
-            return batch(trainer, step)
+            def stops(trainer, step, last=last):
+                if step == last:
+                    os.kill(os.getpid(), signal.SIGINT)
+                return batch(trainer, step)
 
-        monkeypatch.setattr(Trainer, "_batch", stops)
-        given = (recipe, llama_data, llama_folder, tmp_path / "halves")
-        with pytest.raises(Interrupted):
-            train_convert(*given, quiet=True)
+            monkeypatch.setattr(Trainer, "_batch", stops)
+            with pytest.raises(Interrupted, match=f"stopped at step {last + 1}"):
+                train_convert(*given, quiet=True)
         monkeypatch.setattr(Trainer, "_batch", batch)
         assert train_convert(*given, quiet=True) == whole
+        assert {path.name for path in (tmp_path / "parts").glob("window-*")} == {
+            "window-0008.safetensors",
+            "window-0004.safetensors",
+        }
 
-    def test_windows_must_shrink(self, make_recipe):
-        for windows, why in (([4, 8], "must shrink"), ([8, -1], "must shrink"), (list(range(20, 0, -1)), "as many")):
-            with pytest.raises(MarError, match=why):
+    def test_windows_must_shrink_and_be_there(self, llama_folder, llama_data, make_recipe, tmp_path):
+        for windows in ([4, 8], [8, -1]):
+            with pytest.raises(MarError, match="must shrink"):
                 make_recipe("convert", model=HYBRID, convert={"windows": windows})
+        for shape, windows, why in (
+            (HYBRID, [*range(20, 0, -1)], "as many"),
+            ({"window": 0, "sinks": 0}, [8, 4], "has no window branch"),
+        ):
+            recipe = make_recipe("convert", model=shape, convert={"windows": windows})
+            with pytest.raises(MarError, match=why):
+                train_convert(recipe, llama_data, llama_folder, tmp_path, quiet=True)
 
     def test_spiking_starts_from_the_untrained_hybrid_too(self, llama_folder, llama_data, make_recipe, tmp_path):
         recipe = make_recipe("spiking", model={"window": 8, "sinks": 2}, optimizer={"vector_scale": 5.0})

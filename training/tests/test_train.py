@@ -316,8 +316,13 @@ class TestSpiking:
             share = step / 4
             mixed = kl(step, alpha=1.0, beta=0.0, end=[0.0, 1.0])
             assert mixed == pytest.approx((1 - share) * forward + share * reverse, rel=1e-4)
-        with pytest.raises(MarError, match="end needs two numbers"):
-            make_recipe("spiking", distill={"end": [0.5]})
+        for stage, distill, why in (
+            ("spiking", {"end": [0.5]}, "end needs two numbers"),
+            ("spiking", {"end": [0.5, -1.0]}, "at least 0"),
+            ("dense", {"end": [0.5, 0.5]}, "end to end, which this run is not"),
+        ):
+            with pytest.raises(MarError, match=why):
+                make_recipe(stage, distill=distill)
 
     def test_the_sparsity_term_silences_neurons(self, run, tmp_path):
         log = [entry for entry in run(**SPARSE) if "loss" in entry]

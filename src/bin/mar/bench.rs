@@ -35,7 +35,7 @@ pub struct Bench {
     #[arg(long, default_value = "smol-135m", conflicts_with = "model")]
     config: String,
     /// Shares of neurons that fire in decode, for random weights; each row says what it measured ("active")
-    #[arg(long, value_delimiter = ',', default_values_t = [0.02, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0])]
+    #[arg(long, value_delimiter = ',', default_values_t = [0.02, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0], value_parser = crate::synth::share)]
     active: Vec<f64>,
     /// Tokens decoded for each row
     #[arg(long, default_value = "48")]
@@ -73,10 +73,10 @@ impl Bench {
     /// Prints the table. One thread, everything in one run.
     pub fn run(&self) -> Result<(), Failure> {
         let models = if self.model.is_some() { 1 } else { self.active.len() };
-        let mut table = Table::new(self.json, models * self.steps() + 1);
         if self.products {
-            return self.run_products(&mut table);
+            return self.run_products(Table::new(self.json, models * self.steps()));
         }
+        let mut table = Table::new(self.json, models * self.steps() + 1);
         let bandwidth = machine::memory_bandwidth();
         let mut dense = None;
         self.each_model(&mut table, |model, asked, table| {
@@ -130,17 +130,21 @@ impl Bench {
         Ok(())
     }
 
-    fn run_products(&self, table: &mut Table) -> Result<(), Failure> {
+    fn run_products(&self, mut table: Table) -> Result<(), Failure> {
         let mut rows = Vec::new();
         let tokens = self.tokens.get();
-        self.each_model(table, |model, _, table| {
-            let plain = 1e3 / machine::dense_row(&model.config, Kernels::best(), 1.0, tokens).tokens_per_second;
+        self.each_model(&mut table, |model, _, table| {
             let fast = Kernels::all().filter(|kernels| kernels.crossover != Crossover::NEVER);
             let chosen = if self.kernels.is_empty() { fast.collect() } else { self.kernels.clone() };
-            rows.extend(chosen.into_iter().map(|kernels| products::time(model, kernels, plain, tokens)));
+            rows.extend(chosen.into_iter().map(|kernels| {
+                let plain = 1e3 / machine::dense_row(&model.config, kernels, 1.0, tokens).tokens_per_second;
+                products::time(model, kernels, plain, tokens)
+            }));
             table.step();
             Ok(())
         })?;
+        // Its bar would stand in the lines.
+        drop(table);
         if self.json {
             line!("{}", serde_json::to_string(&rows)?)?
         } else {

@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 
 use crate::output::note;
 
+/// The last lines of `--help`.
 const EXIT: &str = "Exit status: 0 when done, or when whoever read the output has closed it (mar … | head -1); \
 1 when something cannot be done, which standard error says in a sentence; 2 when the command line is wrong.";
 

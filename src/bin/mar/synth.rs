@@ -22,11 +22,17 @@ pub struct Synth {
     #[arg(long)]
     out: PathBuf,
     /// The share of each site's neurons that fire in decode
-    #[arg(long, default_value_t = 0.35)]
+    #[arg(long, default_value_t = 0.35, value_parser = share)]
     active: f64,
     /// The same seed gives the same weights
     #[arg(long, default_value_t = 0)]
     seed: u64,
+}
+
+/// A share of neurons, as the command line says it.
+pub fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().map_err(|e| e.to_string())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is from 0 to 1".into()) }
 }
 
 /// The shape that a preset or a file names.

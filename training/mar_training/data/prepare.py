@@ -35,6 +35,9 @@ def prepare(
         else:
             tokenizer = train_tokenizer(islice(_texts(train), tokenizer_records), vocab_size)
         save_tokenizer(tokenizer, out)
+        for part in ("train", "val"):
+            # Of earlier data: one that is stopped must not leave a new half beside an old one.
+            (out / part / "meta.json").unlink(missing_ok=True)
         metas = {}
         for part, files in (("train", train), ("val", val)):
 

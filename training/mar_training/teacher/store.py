@@ -54,6 +54,8 @@ def save_teacher(params: dict, config: LlamaConfig, tokenizer: Tokenizer, folder
             for name, part in zip(theirs, np.split(layer[ours], widths[ours], axis=1), strict=True):
                 named[f"{at}.{block}.{name}.weight"] = part.T
     named = {name: np.ascontiguousarray(value, np.float32) for name, value in named.items()}
+    # Of an earlier teacher: while the new one is written the folder is not whole.
+    (folder / "config.json").unlink(missing_ok=True)
     write_atomically(folder / WEIGHTS, lambda path: save_file(named, path, {"format": "pt"}))
     fields = {theirs: getattr(config, ours) for ours, theirs in _CONFIG.items()}
     head = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "tie_word_embeddings": True}

@@ -68,6 +68,7 @@ class Trainer:
         self.config_at(recipe.train.steps)  # so that a mistake in [quantise] shows now and not at the switch
         self.devices = devices or DataParallel()
         self.devices.check_rows(recipe.train.rows)
+        _check_windows(recipe, config)
         self.packer = Packer(
             shards[0], recipe.data.seq_len, recipe.train.seed, recipe.data.weights, recipe.data.loss_on
         )
@@ -221,20 +222,26 @@ class Trainer:
                 entry = {"step": self.step, "tokens": self.tokens, **means}
                 self.log.write(entry | self._speed((self.tokens - tokens_then) / elapsed))
                 pending = []
+            shrinks = self.step < train.steps and self.config_at(self.step).window < config.window
+            if shrinks:
+                # For who chooses a window by what it costs; before the checkpoint, from which it would not come again.
+                self._save(
+                    self.folder / f"window-{config.window:04d}.safetensors", self._validate(window=config.window)
+                )
             if due["save"] or stopping:
                 self._checkpoint()
             if stopping:
                 raise Interrupted(f"stopped at step {self.step}; the same command goes on from there")
-            shrinks = self.step < train.steps and self.config_at(self.step).window < config.window
-            if shrinks or (due["eval"] and self.step < train.steps):
-                result = self.evaluate(train.eval_rows)
-                kept = {"window": config.window} if shrinks else {}
-                self.log.write({"step": self.step, "tokens": self.tokens, **kept, **result})
-                if shrinks:
-                    # For who chooses a window by what it costs.
-                    self._save(self.folder / f"window-{config.window:04d}.safetensors", result)
+            if due["eval"] and not shrinks and self.step < train.steps:
+                self._validate()
             if not pending:
                 since, tokens_then = time.monotonic(), self.tokens
+
+    def _validate(self, **more) -> dict:
+        """Figures of the recipe's validation rows, which go into the log with `more`."""
+        result = self.evaluate(self.recipe.train.eval_rows)
+        self.log.write({"step": self.step, "tokens": self.tokens, **more, **result})
+        return result
 
     def _speed(self, tokens_per_second: float) -> dict:
         """Tokens a second and, on hardware whose peak is known, the share of it that they take."""
@@ -310,6 +317,15 @@ class Trainer:
             config = self.config_at(self.step - 1)
             info = self._info() | {"step": self.step, "result": result}
             checkpoint.save(path, {"params": self.best_params()}, config, info)
+
+
+def _check_windows(recipe: Recipe, config: ModelConfig) -> None:
+    """Refuses windows that the network cannot have, or that the steps never reach."""
+    windows = recipe.convert.windows
+    if max(windows, default=0) > 0 and not config.window:
+        raise MarError(f"{recipe.name}: [convert] windows = {list(windows)}, but this network has no window branch")
+    if len(windows) > recipe.train.steps:
+        raise MarError(f"{recipe.name}: {len(windows)} [convert] windows need as many [train] steps at least")
 
 
 def first(batch: Batch) -> Batch:

@@ -22,14 +22,14 @@ from mar_training.train.recipe import Recipe
 class Schedule:
     """What changes from step to step without another network."""
 
-    sbds: jax.Array
+    sbds: jax.Array | np.ndarray
     """[2], alpha and beta."""
-    spiking: jax.Array | None
+    spiking: jax.Array | np.float32 | None
     """The share of the counts that a step lets through; None where that is all."""
 
 
 def schedule(recipe: Recipe, step: int) -> Schedule:
-    """As it is at a step of a run."""
+    """Weights of the divergences and share of the counts at a step of a run, counted from 0."""
     distill, steps = recipe.distill, recipe.train.steps
     start = np.float32([distill.alpha, distill.beta])
     end = np.float32(distill.end or start)

@@ -300,11 +300,13 @@ def recipe_from_dict(raw: dict[str, Any], where: str) -> Recipe:
             raise MarError(f"{where}: [sparsity] {key} needs one number for each of the four sites")
     if len(recipe.distill.end) not in (0, 2):
         raise MarError(f"{where}: [distill] end needs two numbers, alpha and beta of the last step")
+    if min(recipe.distill.alpha, recipe.distill.beta, *recipe.distill.end) < 0:
+        raise MarError(f"{where}: [distill] alpha and beta are weights, so they must be at least 0")
+    if recipe.distill.end and (recipe.stage == "dense" or recipe.convert.objective == "blocks"):
+        raise MarError(f"{where}: [distill] end is of a distillation end to end, which this run is not")
     windows = recipe.convert.windows
     if any(later >= earlier for earlier, later in pairwise(windows)) or min(windows, default=0) < 0:
         raise MarError(f"{where}: [convert] windows must shrink, to 0 at the least, not {list(windows)}")
-    if len(windows) > recipe.train.steps:
-        raise MarError(f"{where}: {len(windows)} [convert] windows need as many [train] steps at least")
     if min(recipe.sparsity.finer) <= 0:
         raise MarError(f"{where}: [sparsity] finer divides thresholds, so it must be above 0")
     if recipe.convert.trains == "scan" and recipe.optimizer.weight_decay:

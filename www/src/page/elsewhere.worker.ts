@@ -25,10 +25,15 @@ async function read(url: string): Promise<Answer> {
 async function textOf({ body }: Response): Promise<string> {
   const decoder = new TextDecoder();
   let [text, bytes] = ["", 0];
-  for await (const part of body ?? []) {
-    bytes += part.length;
-    if (bytes > MOST) throw new Error("it is larger than 1 MiB");
-    text += decoder.decode(part, { stream: true });
+  // Not every browser can iterate over a stream.
+  const reader = body?.getReader();
+  for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
+    bytes += part.value.length;
+    if (bytes > MOST) {
+      void reader?.cancel();
+      throw new Error("it is larger than 1 MiB");
+    }
+    text += decoder.decode(part.value, { stream: true });
   }
   return text + decoder.decode();
 }

@@ -97,7 +97,9 @@ pub fn print(rows: &[Row]) -> io::Result<()> {
     kernels.sort_unstable();
     kernels.dedup();
     for kernels in kernels {
-        print_one(kernels, &rows.iter().filter(|row| row.kernels == kernels).cloned().collect::<Vec<_>>())?;
+        let mut of_these: Vec<Row> = rows.iter().filter(|row| row.kernels == kernels).cloned().collect();
+        of_these.sort_by(|a, b| a.active.total_cmp(&b.active));
+        print_one(kernels, &of_these)?;
     }
     Ok(())
 }

@@ -13,17 +13,21 @@ use crate::progress::Progress;
 /// One line of the result.
 #[derive(Debug, Serialize)]
 pub struct Row {
+    /// What was timed: `prefill 64`, `decode`.
     pub name: String,
+    /// The kernels that ran it, or `gpu`.
     pub backend: String,
     /// The share of firing neurons that the thresholds were set for; none where the model came with its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked: Option<f64>,
-    /// Neurons that fired at least once, as a share, in what this row measures; spikes per neuron and micro-step are in
-    /// `firing_rate`.
+    /// Neurons that fired at least once, as a share, in what this row measures.
     pub active: f64,
+    /// Spikes per neuron and micro-step, the mean of layers and sites.
     pub firing_rate: f64,
     pub tokens_per_second: f64,
+    /// Of weights and state, as the ledger counts them.
     pub bytes_per_token: f64,
+    /// What those bytes are of what the machine's memory can deliver.
     pub bandwidth_fraction: f64,
     /// On the last prompt's row: a line through the times of all.
     #[serde(skip_serializing_if = "Option::is_none")]
