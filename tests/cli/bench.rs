@@ -158,3 +158,12 @@ fn what_cannot_be_timed_is_refused() {
     let error = refused(&["bench", ODD, "--json", "--tokens", "1", "--prompts", "0"]);
     assert_eq!(error, "the prompt is empty; give at least one token");
 }
+
+#[test]
+fn what_watching_costs_is_timed_in_turns() {
+    let rows = rows(&["--watch", "--config", "tiny", "--active", "0.3", "--tokens", "4", "--kernels", portable()]);
+    let said: Vec<&str> = rows.iter().filter_map(|row| row["what"].as_str()).collect();
+    assert_eq!(said[1..], ["nobody watches", "one site is watched", "all sites are watched"]);
+    assert_eq!(number(&rows[1], "share"), 1.0);
+    assert!(rows.iter().all(|row| number(row, "tokens_per_second") > 0.0), "{rows:?}");
+}

@@ -4,6 +4,7 @@ mod fit;
 mod machine;
 mod products;
 mod table;
+mod watch;
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -56,6 +57,9 @@ pub struct Bench {
     /// Time the projections alone: by spikes, as dense products, and as a plain int4 engine does them
     #[arg(long)]
     products: bool,
+    /// Time decode alone, with nobody, one site and all sites watched
+    #[arg(long, conflicts_with_all = ["products", "gpu", "reference"])]
+    watch: bool,
     /// Print one JSON list instead of a table
     #[arg(long)]
     json: bool,
@@ -75,6 +79,9 @@ impl Bench {
         let models = if self.model.is_some() { 1 } else { self.active.len() };
         if self.products {
             return self.run_products(Table::new(self.json, models * self.steps()));
+        }
+        if self.watch {
+            return self.run_watch(Table::new(self.json, models * self.steps()));
         }
         let mut table = Table::new(self.json, models * self.steps() + 1);
         let bandwidth = machine::memory_bandwidth();
@@ -97,7 +104,7 @@ impl Bench {
     /// What is done for each model: its thresholds set, and its rows.
     fn steps(&self) -> usize {
         let engines = usize::from(self.reference) + self.kernels.len().max(1) + usize::from(self.gpu);
-        1 + if self.products { 1 } else { engines * (self.prompts.len() + 1) }
+        1 + if self.products || self.watch { 1 } else { engines * (self.prompts.len() + 1) }
     }
 
     /// The model given, or one with random weights for each share of firing neurons, with that share.
@@ -151,6 +158,23 @@ impl Bench {
             products::print(&rows)?
         }
         Ok(())
+    }
+
+    fn run_watch(&self, mut table: Table) -> Result<(), Failure> {
+        let kernels = self.kernels.first().copied().unwrap_or_else(Kernels::best);
+        let mut rows = Vec::new();
+        self.each_model(&mut table, |model, _, table| {
+            rows.push(watch::time(model, kernels, self.tokens.get())?);
+            table.step();
+            Ok(())
+        })?;
+        // Its bar would stand in the lines.
+        drop(table);
+        if self.json {
+            line!("{}", serde_json::to_string(&rows.concat())?)?;
+            return Ok(());
+        }
+        Ok(rows.iter().try_for_each(|rows| watch::print(rows))?)
     }
 
     /// All that is timed.
