@@ -112,6 +112,8 @@ test("a conversation travels as a file, with its state", async ({ page, context 
   await expect(elsewhere.getByTestId("message-user")).toHaveCount(2);
 
   // While an answer is made it is not left: what is imported waits in the list.
+  // A long one: a short one may be whole before the worker gives way for the first time.
+  await babble(elsewhere);
   await hold(elsewhere, 1);
   await say(elsewhere, "Thank you!");
   await grown(elsewhere, 0);

@@ -21,7 +21,7 @@ function drawer(page: Page): Locator {
 test("a model that is kept is listed, verified, mended, deleted, and fetched anew", async ({ page }) => {
   const wrong = watch(page);
   await ready(page);
-  await page.getByRole("button", { name: "Models" }).click();
+  await page.getByRole("button", { name: "Models", exact: true }).click();
   const models = drawer(page);
   await expect(models.getByRole("listitem")).toHaveCount(1);
   await expect(models.getByRole("listitem")).toContainText(/mar-smalltalk3\.08 MB, in files, used/);
@@ -37,7 +37,7 @@ test("a model that is kept is listed, verified, mended, deleted, and fetched ane
   await ready(page);
   expect(server.asked).toEqual([{ file: "mar-smalltalk/model.safetensors", from: 1 << 20, time: 0 }]);
 
-  await page.getByRole("button", { name: "Models" }).click();
+  await page.getByRole("button", { name: "Models", exact: true }).click();
   await models.getByRole("button", { name: "Delete mar-smalltalk" }).click();
   await expect(models.getByRole("button", { name: "Delete mar-smalltalk" })).toHaveText("Really?");
   await models.getByRole("button", { name: "Delete mar-smalltalk" }).click();
@@ -52,7 +52,7 @@ test("a model that is kept is listed, verified, mended, deleted, and fetched ane
 
 test("the drawer needs no mouse, and axe finds nothing serious in it", async ({ page }) => {
   await ready(page);
-  const opener = page.getByRole("button", { name: "Models" });
+  const opener = page.getByRole("button", { name: "Models", exact: true });
   await opener.focus();
   await page.keyboard.press("Enter");
   const models = drawer(page);
