@@ -55,18 +55,23 @@ def test_its_greedy_answer_is_known(teacher):
     assert "The capital of France is Paris." in answer
 
 
-@pytest.mark.skipif(not DATA, reason="MAR_DATA names no chats in the teacher's vocabulary")
-def test_the_untrained_hybrid_is_near_its_teacher_on_long_chats(teacher):
+def untrained(teacher, length: int, window: int, sinks: int):
+    """(weights, config, validation chats) of the student with this window, from statistics of rows of `length`."""
     params, config, _ = teacher
     train, val, _ = open_with_tokenizer(Path(DATA))
-    batch = Packer(train, 512, seed=0).batch(0, 4)
+    batch = Packer(train, length, seed=0).batch(0, 4)
     measure = jax.jit(
         lambda p: llama.forward(p, batch.tokens, batch.segment, config, Options(currents="mean")).currents
     )
-    student = hybrid_config(config).replace(window=64, sinks=4)
-    weights = converted(params, config, student, measure(params))
+    student = hybrid_config(config).replace(window=window, sinks=sinks)
+    return converted(params, config, student, measure(params)), student, val
+
+
+@pytest.mark.skipif(not DATA, reason="MAR_DATA names no chats in the teacher's vocabulary")
+def test_the_untrained_hybrid_is_near_its_teacher_on_long_chats(teacher):
+    weights, student, val = untrained(teacher, 512, window=64, sinks=4)
     given = {"seq_len": 512, "rows": 4, "batch_rows": 4, "options": Options(), "devices": DataParallel()}
-    result = validation(weights, student, val, **given, teacher=(params, config))
+    result = validation(weights, student, val, **given, teacher=teacher[:2])
     ours, theirs = result["val_loss"], result["teacher_loss"]
     print(f"student {ours:.4f}, teacher {theirs:.4f}, over {result['val_tokens']} tokens")
     assert ours - theirs < 0.15
@@ -74,21 +79,14 @@ def test_the_untrained_hybrid_is_near_its_teacher_on_long_chats(teacher):
 
 @pytest.mark.skipif(not DATA, reason="MAR_DATA names no chats in the teacher's vocabulary")
 def test_the_pure_form_starts_nearer_to_its_teacher_than_random_mixers(teacher):
-    params, config, _ = teacher
-    train, val, _ = open_with_tokenizer(Path(DATA))
-    batch = Packer(train, 256, seed=0).batch(0, 4)
-    measure = jax.jit(
-        lambda p: llama.forward(p, batch.tokens, batch.segment, config, Options(currents="mean")).currents
-    )
-    pure = hybrid_config(config).replace(window=0, sinks=0)
-    start = converted(params, config, pure, measure(params))
+    start, pure, val = untrained(teacher, 256, window=0, sinks=0)
     random = parameters.init(pure, jax.random.key(0))["layers"]
     mixer = {name: random[name] for name in ("in_proj", "conv_weight", "dt_bias", "A_log", "D", "norm_gated")}
 
     def kl(**changes) -> float:
         weights = start | {"layers": start["layers"] | changes}
         given = {"seq_len": 256, "rows": 8, "batch_rows": 4, "options": Options(), "devices": DataParallel()}
-        return validation(weights, pure, val, **given, teacher=(params, config))["teacher_kl"]
+        return validation(weights, pure, val, **given, teacher=teacher[:2])["teacher_kl"]
 
     ours, silent, any_mixer = kl(), kl(norm_gated=jnp.zeros_like(start["layers"]["norm_gated"])), kl(**mixer)
     print(f"KL {ours:.3f}, of silent mixers {silent:.3f}, of random ones {any_mixer:.3f}")
