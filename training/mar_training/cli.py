@@ -45,6 +45,7 @@ def _data(commands) -> None:
     data.add_argument("--tokenizer", type=Path, metavar="FILE", help="use this tokenizer.json instead of learning one")
     data.add_argument("--tokenizer-records", type=int, default=10**9, help="learn the tokenizer from the first N")
     data.add_argument("--continuations", action="store_true", help="keep records that start in mid-conversation")
+    data.add_argument("--text-tokens", type=int, default=0, metavar="N", help="cut plain texts into documents of N")
     data.set_defaults(run=_run_data)
 
 
@@ -118,7 +119,7 @@ def _launch(commands) -> None:
     launch.add_argument("--choices", type=Path, metavar="DIR", help="multiple-choice questions to score at the end")
     launch.add_argument("--choice-items", type=int, metavar="N", help="only the first N questions of each file")
     launch.add_argument("--init", type=Path, metavar="MODEL", help="go on with stage 2 from this model directory")
-    launch.add_argument("--vocab-size", type=int, default=24_576, metavar="N", help="tokens kept; --init has its own")
+    launch.add_argument("--vocab-size", type=int, default=0, metavar="N", help="trim to N tokens (default: keep all)")
     launch.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run; resumed where it exists")
     launch.add_argument("--name", default="mar-smollm2-135m", help="of the exported model")
     launch.add_argument("--recipes", type=Path, default=RECIPES, metavar="DIR", help="where gpu_*.toml are")
@@ -194,6 +195,7 @@ def _run_data(args) -> None:
         tokenizer_path=args.tokenizer,
         tokenizer_records=args.tokenizer_records,
         continuations=args.continuations,
+        text_tokens=args.text_tokens,
     )
     for part, meta in metas.items():
         print(f"{part}: {meta['records']:,} records, {meta['tokens']:,} tokens")

@@ -53,6 +53,9 @@ SHARES = {
 FROM_TEACHER = ("trim", "blocks", "logits")
 """Steps that a run from an exported model does without."""
 
+TEXT_TOKENS = 512
+"""Plain texts become documents of so many tokens: a row of the recipes."""
+
 FROM_MODEL = ('quantise.rounding="nearest"',)
 """What such a run overrides in the recipe of stage 2: GPTQ would round the integers anew."""
 
@@ -69,7 +72,7 @@ MIN_STEPS = 2
 
 @dataclass
 class Run:
-    """What a run is made from, and where it goes."""
+    """What a run is made from, and where it goes. `vocab_size` = 0 keeps the teacher's whole vocabulary."""
 
     gguf: Path
     train: list[Path]
@@ -79,7 +82,7 @@ class Run:
     name: str
     minutes: float
     init: Path | None = None
-    vocab_size: int = 24_576
+    vocab_size: int = 0
     prompts: Path | None = None
     questions: tuple[Path, int | None] | None = None
     rows: int = 256
@@ -100,31 +103,40 @@ class Run:
     @property
     def teacher(self) -> Path:
         """The teacher with the student's vocabulary; it trains the student."""
-        return self.out / "teacher"
+        return self.out / "teacher" if self.init or self.vocab_size else self.whole
 
     @property
     def data(self) -> Path:
         """Chats in the student's vocabulary."""
-        return self.out / "data"
+        return self.out / "data" if self.init or self.vocab_size else self.counted
 
     @property
     def shares(self) -> dict[str, int]:
         """The steps of this run in order, each with its share of the time."""
-        return {step: share for step, share in SHARES.items() if not (self.init and step in FROM_TEACHER)}
+        left_out = FROM_TEACHER if self.init else () if self.vocab_size else ("trim",)
+        return {step: share for step, share in SHARES.items() if step not in left_out}
+
+    @property
+    def begun_with(self) -> dict[str, str | int | None]:
+        """The options that a second start must repeat."""
+        return {"init": str(self.init.resolve()) if self.init else None, "vocab-size": self.vocab_size or None}
 
 
 class Clock:
     """The time told, shared out; kept in `plan.json`, so that an interrupted run knows what is spent."""
 
-    def __init__(self, folder: Path, minutes: float, shares: dict[str, int] = SHARES, init: Path | None = None) -> None:
-        """Continues the clock of an earlier start of the same run: of the same `init`, or `MarError`."""
+    def __init__(
+        self, folder: Path, minutes: float, shares: dict[str, int] = SHARES, begun_with: dict | None = None
+    ) -> None:
+        """Continues the clock of an earlier start of the same run: with the same `Run.begun_with`, or `MarError`."""
         self.path, self.shares = folder / "plan.json", shares
-        self.init = str(init.resolve()) if init else None
-        old = read_json(self.path) if self.path.exists() else {"init": self.init}
-        if old.get("init") != self.init:
-            raise MarError(
-                f"{folder} was begun with {_said(old.get('init'))}, not {_said(self.init)}; use another --out"
-            )
+        self.begun_with = begun_with or {}
+        old = read_json(self.path) if self.path.exists() else {}
+        before = old.get("begun_with", self.begun_with)
+        for option, now in self.begun_with.items():
+            if before.get(option) != now:
+                was, asked = (f"--{option} {value}" if value else f"no --{option}" for value in (before[option], now))
+                raise MarError(f"{folder} was begun with {was}, not {asked}; use another --out")
         self.total = 60.0 * minutes
         self.given: dict[str, float] = old.get("given", {})
         self.spent: dict[str, float] = old.get("spent", {})
@@ -157,7 +169,13 @@ class Clock:
             write_json(self.path, self._state())
 
     def _state(self) -> dict:
-        named = {"init": self.init, "given": self.given, "spent": self.spent, "done": self.done, "plans": self.plans}
+        named = {
+            "begun_with": self.begun_with,
+            "given": self.given,
+            "spent": self.spent,
+            "done": self.done,
+            "plans": self.plans,
+        }
         return {"minutes": self.total / 60, **named}
 
     @contextmanager
@@ -185,16 +203,14 @@ class Clock:
         self.tick()
 
 
-def _said(init: str | None) -> str:
-    return f"--init {init}" if init else "no --init"
-
-
 def launch(run: Run) -> dict:
     """Runs every step that is not done; returns the exported model's metrics."""
     if run.init:
+        if run.vocab_size:
+            raise MarError("--vocab-size is for a run without --init: that model has its own vocabulary")
         read_config(run.init)  # so that a wrong folder shows now and not at stage 2
     run.out.mkdir(parents=True, exist_ok=True)
-    clock = Clock(run.out, run.minutes, run.shares, run.init)
+    clock = Clock(run.out, run.minutes, run.shares, run.begun_with)
     with compiled_once(run.out / "compiled"):
         for step in run.shares:
             if step in clock.done:
@@ -228,7 +244,7 @@ def _generate(run: Run, clock: Clock, seconds: float) -> None:
 
 
 def _tokenise(run: Run, clock: Clock, seconds: float) -> None:
-    """In the vocabulary that is there by now: of the model to start from, or the whole one, to be trimmed."""
+    """In the vocabulary that is there by now: of the model to start from, or the whole one, which may be trimmed."""
     del clock, seconds
     if run.init:
         _prepare(run, run.teacher, run.data)
@@ -256,6 +272,7 @@ def _prepare(run: Run, teacher: Path, out: Path) -> None:
         tokenizer_path=teacher / "tokenizer.json",
         tokenizer_records=0,
         continuations=False,
+        text_tokens=TEXT_TOKENS,
     )
 
 

@@ -10,7 +10,7 @@ from conftest import VOCAB, write_jsonl
 
 from mar_training.data.batches import Packer
 from mar_training.data.records import read_records
-from mar_training.data.shards import open_shard, open_with_tokenizer
+from mar_training.data.shards import open_shard, open_with_tokenizer, write_shard
 from mar_training.data.tokenizer import (
     CHAT_TEMPLATE,
     HEADER,
@@ -75,7 +75,7 @@ class TestTemplate:
         tokens, _ = encode_chat(tokenizer, [{"role": "user", "content": text}])
         assert not special & set(tokens[1:-1])
         tokens, _, _ = encode_record(tokenizer, {"text": text})
-        assert not special & set(tokens[:-1].tolist())
+        assert not special & set(tokens[1:-1].tolist())
 
     def test_a_vocabulary_larger_than_the_text_gives_is_refused(self):
         with pytest.raises(MarError, match="smaller --vocab-size"):
@@ -162,6 +162,26 @@ class TestShard:
                 "name": chats[index]["source"],
                 "licence": "CC0-1.0",
             }
+
+    @pytest.mark.parametrize("text_tokens", [0, 7])
+    def test_a_long_text_is_cut_into_documents_and_has_a_source_of_its_own(self, tokenizer, tmp_path, text_tokens):
+        text = "Señor Ölberg saw 12 birds 🙂 over the river, and then some more of them."
+        chat = {"messages": CHAT, "source": "tales"}
+        path = write_jsonl(tmp_path / "texts.jsonl", [{"text": text, "source": "tales"}, chat])
+        write_shard([path], tokenizer, tmp_path / "shard", continuations=False, text_tokens=text_tokens)
+        shard = open_shard(tmp_path / "shard")
+        assert [source["name"] for source in shard.sources] == ["tales/text", "tales"]
+        texts = np.flatnonzero(shard.source == 0)
+        lengths = np.diff(shard.starts)[texts]
+        assert len(texts) == (-(-lengths.sum() // 7) if text_tokens else 1)
+        assert not text_tokens or set(lengths[:-1]) == {7}
+        tokens = shard.tokens[: shard.starts[len(texts)]]
+        end = tokenizer.token_to_id("<|endoftext|>")
+        assert [tokens[0], tokens[-1]] == [end, end]
+        assert tokenizer.decode(tokens[1:-1].tolist()) == text
+        assert shard.text_bytes[texts].sum() == len(text.encode())
+        assert (shard.roles[0], set(shard.roles[1 : len(tokens)].tolist())) == (HEADER, {REPLY})
+        assert len(shard) == len(texts) + 1, "a chat is never cut"
 
     def test_another_tokenizer_is_refused(self, data_folder, tmp_path):
         for part in ("train", "val"):

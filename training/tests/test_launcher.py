@@ -220,13 +220,48 @@ def test_a_model_goes_on_from_its_own_integers(rehearsal, tmp_path):
         np.testing.assert_array_equal(again[name], before[name])
 
 
+def test_a_model_takes_the_tokens_that_it_lacks_from_the_teacher(rehearsal, tmp_path):
+    out = rehearsal.out
+    init = out / "models" / "tiny"
+    recipe = load_recipe(RECIPES / "gpu_spiking.toml", [*SMALL, *launcher.FROM_MODEL])
+    given = (recipe, out / "data-whole", out / "teacher-whole", tmp_path / "whole")
+    trainer = spiking_trainer(*given, init=init, quiet=True)
+    teacher, whole, _ = load_teacher(out / "teacher-whole")
+    assert trainer.config_at(0) == read_config(init).replace(vocab_size=whole.vocab_size)
+    embed = np.asarray(trainer.state["params"]["embed"])
+    assert embed.shape == teacher["embed"].shape
+    assert whole.vocab_size > VOCAB
+    # The basis is turned, which leaves a row's length as it is.
+    lengths, before = (np.linalg.norm(rows, axis=1) for rows in (embed, np.asarray(teacher["embed"])))
+    own = load_tokenizer(init / "tokenizer.json").get_vocab()
+    for text, token in load_tokenizer(out / "teacher-whole" / "tokenizer.json").get_vocab().items():
+        if text not in own:
+            assert lengths[token] == pytest.approx(before[token], rel=1e-4)
+
+
 def test_what_a_run_cannot_start_from_is_said(rehearsal, llama_folder, capsys):
     command, out = rehearsal.command, rehearsal.out
     assert main([*command, "--init", str(llama_folder)]) == 1
     assert "is not the config of a MAR model" in capsys.readouterr().err
     model = out / "models" / "tiny"
     assert main([*command, "--init", str(model)]) == 1
+    assert "--vocab-size is for a run without --init" in capsys.readouterr().err
+    size = command.index("--vocab-size")
+    assert main([*command[:size], *command[size + 2 :], "--init", str(model)]) == 1
     assert f"was begun with no --init, not --init {model}; use another --out" in capsys.readouterr().err
+    assert main([*command, "--vocab-size", "263"]) == 1
+    assert f"was begun with --vocab-size {VOCAB}, not --vocab-size 263; use another" in capsys.readouterr().err
+    assert main([*command[:size], *command[size + 2 :]]) == 1
+    assert f"was begun with --vocab-size {VOCAB}, not no --vocab-size" in capsys.readouterr().err
+
+
+def test_a_whole_vocabulary_is_not_trimmed(tmp_path):
+    run = launcher.Run(tmp_path, [], [], tmp_path, RECIPES, "x", 1)
+    assert "trim" not in run.shares
+    assert (run.teacher, run.data) == (run.whole, run.counted)
+    trimmed = launcher.Run(tmp_path, [], [], tmp_path, RECIPES, "x", 1, vocab_size=300)
+    assert list(trimmed.shares) == list(launcher.SHARES)
+    assert run.whole not in (trimmed.teacher, trimmed.data)
 
 
 def test_time_is_shared_out_among_the_steps_that_are_left(tmp_path, monkeypatch):

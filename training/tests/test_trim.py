@@ -7,7 +7,7 @@ from mar_training.cli import main
 from mar_training.errors import MarError
 from mar_training.teacher.gguf_file import byte_level_bpe
 from mar_training.teacher.store import load_teacher
-from mar_training.teacher.trim import alike_tokenizer, trimmed_tokenizer
+from mar_training.teacher.trim import alike_tokenizer, trimmed_params, trimmed_tokenizer, widened_embed
 
 
 def test_what_chats_use_stays_with_all_that_it_is_made_of(tiny_llama):
@@ -42,6 +42,19 @@ def test_a_trimmed_vocabulary_is_found_again_in_the_teacher(tiny_llama):
     whole, every = alike_tokenizer(tokenizer, tokenizer)
     np.testing.assert_array_equal(every, np.arange(config.vocab_size))
     assert whole.to_str() == tokenizer.to_str()
+
+
+def test_a_students_rows_are_kept_and_the_others_are_the_teachers(tiny_llama):
+    params, config, tokenizer, tokens, _ = tiny_llama
+    counts = np.zeros(config.vocab_size, np.int64)
+    counts[tokens.index("Ġthe")] = 5
+    small, old = trimmed_tokenizer(tokenizer, counts, config.vocab_size - 2)
+    trained = trimmed_params(params, old)["embed"] + 1.0
+    embed = widened_embed(trained, small, params["embed"], tokenizer)
+    gone = np.setdiff1d(np.arange(config.vocab_size), old)
+    assert len(gone) == 2
+    np.testing.assert_array_equal(embed[old], trained)
+    np.testing.assert_array_equal(embed[gone], params["embed"][gone])
 
 
 def test_another_teachers_vocabulary_is_refused(tiny_llama):

@@ -21,11 +21,12 @@ def prepare(
     tokenizer_path: Path | None,
     tokenizer_records: int,
     continuations: bool,
+    text_tokens: int = 0,
 ) -> dict[str, dict]:
     """Writes `out/tokenizer.json`, `out/train` and `out/val`; returns both shards' `meta.json`.
 
     The tokenizer is learnt from the first `tokenizer_records` training records, unless one is given. The split is
-    the one of the given files: nothing moves between them.
+    the one of the given files: nothing moves between them. `text_tokens`: as `write_shard` has it.
     """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns) as progress:
@@ -45,7 +46,14 @@ def prepare(
                 if done % 1000 == 0:
                     progress.update(task, description=f"{part}: {done:,} records")
 
-            metas[part] = write_shard(files, tokenizer, out / part, continuations=continuations, progress=report)
+            metas[part] = write_shard(
+                files,
+                tokenizer,
+                out / part,
+                continuations=continuations,
+                text_tokens=text_tokens,
+                progress=report,
+            )
     return metas
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from mar_training.data.records import read_records
-from mar_training.data.tokenizer import encode_record, load_tokenizer
+from mar_training.data.tokenizer import encode_record, load_tokenizer, text_size
 from mar_training.errors import MarError
 from mar_training.files import write_json
 
@@ -41,11 +42,20 @@ def tokenizer_hash(tokenizer: Tokenizer) -> str:
     return hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
 
 
-def write_shard(files: list[Path], tokenizer: Tokenizer, folder: Path, *, continuations: bool, progress=None) -> dict:
+def write_shard(
+    files: list[Path],
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    continuations: bool,
+    text_tokens: int = 0,
+    progress=None,
+) -> dict:
     """Tokenises every record of `files` into `folder`; returns what `meta.json` says.
 
-    The token and role files grow as records come, so memory stays small; `meta.json` is written last, and a folder
-    without it is not a shard.
+    A plain text's source is `…/text`, so that a recipe can weigh it apart from chats of the same source; one longer
+    than `text_tokens`, where given, becomes several documents. The token and role files grow as records come, so memory
+    stays small; `meta.json` is written last, and a folder without it is not a shard.
     """
     if tokenizer.get_vocab_size() > 1 << 16:
         raise MarError(f"a vocabulary of {tokenizer.get_vocab_size()} does not fit 16-bit tokens")
@@ -56,13 +66,14 @@ def write_shard(files: list[Path], tokenizer: Tokenizer, folder: Path, *, contin
     with (folder / "tokens.bin").open("wb") as tokens_out, (folder / "roles.bin").open("wb") as roles_out:
         for path in files:
             for record in read_records(path, continuations=continuations):
-                tokens, roles, size = encode_record(tokenizer, record)
-                tokens_out.write(tokens.astype(np.uint16).tobytes())
-                roles_out.write(roles.tobytes())
-                lengths.append(len(tokens))
-                text_bytes.append(size)
-                key = (record.get("source", path.name), record.get("licence", "not stated"))
-                source.append(sources.setdefault(key, len(sources)))
+                name = record.get("source", path.name) + ("/text" if "text" in record else "")
+                number = sources.setdefault((name, record.get("licence", "not stated")), len(sources))
+                for tokens, roles, size in _documents(tokenizer, record, text_tokens):
+                    tokens_out.write(tokens.astype(np.uint16).tobytes())
+                    roles_out.write(roles.tobytes())
+                    lengths.append(len(tokens))
+                    text_bytes.append(size)
+                    source.append(number)
                 if progress:
                     progress(len(lengths))
     if not lengths:
@@ -78,6 +89,17 @@ def write_shard(files: list[Path], tokenizer: Tokenizer, folder: Path, *, contin
     }
     write_json(folder / "meta.json", meta)
     return meta
+
+
+def _documents(tokenizer: Tokenizer, record: dict, text_tokens: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """(tokens, roles, bytes of text) of a record, of a long plain text in pieces."""
+    tokens, roles, size = encode_record(tokenizer, record)
+    if "text" not in record or not text_tokens or len(tokens) <= text_tokens:
+        yield tokens, roles, size
+        return
+    for begin in range(0, len(tokens), text_tokens):
+        piece = slice(begin, begin + text_tokens)
+        yield tokens[piece], roles[piece], text_size(tokenizer, tokens[piece])
 
 
 def open_shard(folder: Path) -> Shard:

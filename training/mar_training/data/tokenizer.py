@@ -168,11 +168,21 @@ def encode_record(tokenizer: Tokenizer, record: dict) -> tuple[np.ndarray, np.nd
     """(tokens, roles, bytes of text) of a chat or a plain text."""
     if "text" in record:
         text_end = tokenizer.token_to_id(chat_format(tokenizer).text_end)
-        tokens = [*_encode_text(tokenizer, record["text"]), text_end]
-        return np.array(tokens), np.full(len(tokens), REPLY, np.uint8), len(record["text"].encode())
+        # As pretraining has texts, one after another: what ends one comes before the next.
+        tokens = [text_end, *_encode_text(tokenizer, record["text"]), text_end]
+        roles = np.full(len(tokens), REPLY, np.uint8)
+        roles[0] = HEADER
+        return np.array(tokens), roles, len(record["text"].encode())
     tokens, roles = encode_chat(tokenizer, record["messages"])
     size = sum(len(m["content"].strip().encode()) for m in record["messages"])
     return np.array(tokens), np.array(roles, np.uint8), size
+
+
+def text_size(tokenizer: Tokenizer, tokens: np.ndarray) -> int:
+    """UTF-8 bytes of the tokens that are text: a byte-level BPE writes each byte as one character."""
+    specials = set(special_texts(tokenizer))
+    texts = (tokenizer.id_to_token(int(token)) for token in tokens)
+    return sum(len(text) for text in texts if text not in specials)
 
 
 def _encode_text(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -9,6 +9,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from tokenizers import Tokenizer
@@ -81,6 +82,13 @@ def alike_tokenizer(tokenizer: Tokenizer, like: Tokenizer) -> tuple[Tokenizer, n
         if tokenizer_hash(small) == tokenizer_hash(like):
             return small, old
     raise MarError("the model's vocabulary is no part of this teacher's; give the teacher that the model was made from")
+
+
+def widened_embed(embed: jax.Array, like: Tokenizer, teacher: jax.Array, tokenizer: Tokenizer) -> jax.Array:
+    """An embedding [v, d] of all the teacher's tokens: the student's rows for those of its trimmed vocabulary `like`,
+    the teacher's own, in the same basis, for the others."""
+    _, old = alike_tokenizer(tokenizer, like)
+    return jnp.asarray(teacher).at[old].set(embed)
 
 
 def _bpe(tokenizer: Tokenizer) -> dict:

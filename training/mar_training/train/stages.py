@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
+from tokenizers import Tokenizer
 
 from mar_training import params as parameters
 from mar_training.config import ModelConfig
@@ -19,6 +20,7 @@ from mar_training.teacher import llama
 from mar_training.teacher.llama import LlamaConfig
 from mar_training.teacher.rotate import rotated
 from mar_training.teacher.store import WEIGHTS, is_teacher, load_teacher
+from mar_training.teacher.trim import widened_embed
 from mar_training.train import checkpoint, objective
 from mar_training.train.convert import converted, hybrid_config, without_window
 from mar_training.train.gptq import rounded, with_scales, without_scales
@@ -89,12 +91,14 @@ def spiking_trainer(
     """A run of stage 2.
 
     The teacher is a dense run or a Llama. The student starts from `init`, a checkpoint, dense or spiking, or a model
-    directory, or from the teacher's weights; of a Llama that is the untrained hybrid.
+    directory, or from the teacher's weights; of a Llama that is the untrained hybrid. A model directory whose
+    vocabulary was trimmed from this Llama's takes the tokens that it lacks from there.
     """
-    train, val, _ = open_with_tokenizer(data)
+    train, val, tokenizer = open_with_tokenizer(data)
     teacher = open_teacher(teacher_path, recipe, train)
     if init:
         start, dense = _start(init, recipe, train)
+        start, dense = _with_all_tokens(start, dense, init, teacher, tokenizer)
         config = recipe.student(replace(dense, neuron="dense", weights=("float",) * 4, embed_weights="float"))
     elif isinstance(teacher.config, LlamaConfig):
         config = recipe.student(hybrid_config(teacher.config, recipe.convert.layers), hybrid=True)
@@ -146,8 +150,6 @@ def _converted(teacher: Teacher, config: ModelConfig, shard: Shard, recipe: Reci
 def _start(init: Path, recipe: Recipe, shard: Shard) -> tuple[dict, ModelConfig]:
     """Weights and config of a checkpoint in the basis of the recipe, or of a model directory as floats."""
     if (init / "manifest.json").exists():
-        if tokenizer_hash(load_tokenizer(init / "tokenizer.json")) != shard.tokenizer_sha256:
-            raise MarError(f"{init} has another tokenizer than this data folder's")
         packed, config = read_packed(init)
         metrics = init / "metrics.json"
         _same_basis(read_json(metrics).get("convert") if metrics.exists() else None, recipe, init)
@@ -158,6 +160,19 @@ def _start(init: Path, recipe: Recipe, shard: Shard) -> tuple[dict, ModelConfig]
     _same_tokenizer(info, shard, path)
     _same_basis(info.get("recipe", {}).get("convert"), recipe, path)
     return weights, info["config"]
+
+
+def _with_all_tokens(
+    start: dict, config: ModelConfig, init: Path, teacher: Teacher, tokenizer: Tokenizer
+) -> tuple[dict, ModelConfig]:
+    """`start` with an embedding row for each of the data's tokens."""
+    path = init / "tokenizer.json"
+    if not path.exists() or tokenizer_hash(own := load_tokenizer(path)) == tokenizer_hash(tokenizer):
+        return start, config
+    if not isinstance(teacher.config, LlamaConfig):
+        raise MarError(f"{init} has another tokenizer than this data folder's")
+    embed = widened_embed(start["embed"], own, teacher.params["embed"], tokenizer)
+    return start | {"embed": embed}, config.replace(vocab_size=len(embed))
 
 
 def _same_basis(before: dict | None, recipe: Recipe, path: Path) -> None:
