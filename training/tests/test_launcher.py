@@ -241,18 +241,20 @@ def test_a_model_takes_the_tokens_that_it_lacks_from_the_teacher(rehearsal, tmp_
 
 def test_what_a_run_cannot_start_from_is_said(rehearsal, llama_folder, capsys):
     command, out = rehearsal.command, rehearsal.out
-    assert main([*command, "--init", str(llama_folder)]) == 1
-    assert "is not the config of a MAR model" in capsys.readouterr().err
-    model = out / "models" / "tiny"
-    assert main([*command, "--init", str(model)]) == 1
-    assert "--vocab-size is for a run without --init" in capsys.readouterr().err
-    size = command.index("--vocab-size")
-    assert main([*command[:size], *command[size + 2 :], "--init", str(model)]) == 1
-    assert f"was begun with no --init, not --init {model}; use another --out" in capsys.readouterr().err
-    assert main([*command, "--vocab-size", "263"]) == 1
-    assert f"was begun with --vocab-size {VOCAB}, not --vocab-size 263; use another" in capsys.readouterr().err
-    assert main([*command[:size], *command[size + 2 :]]) == 1
-    assert f"was begun with --vocab-size {VOCAB}, not no --vocab-size" in capsys.readouterr().err
+    model, size = out / "models" / "tiny", command.index("--vocab-size")
+    untrimmed = [*command[:size], *command[size + 2 :]]
+
+    def said(*given: str) -> str:
+        assert main(list(given)) == 1
+        return capsys.readouterr().err
+
+    assert "is not the config of a MAR model" in said(*untrimmed, "--init", str(llama_folder))
+    assert "--vocab-size is for a run without --init" in said(*command, "--init", str(model))
+    begun = "was begun with no --init, not --init"
+    assert f"{begun} {model}; use another --out" in said(*untrimmed, "--init", str(model))
+    begun = f"was begun with --vocab-size {VOCAB}, not"
+    assert f"{begun} --vocab-size 263; use another --out" in said(*command, "--vocab-size", "263")
+    assert f"{begun} no --vocab-size; use another --out" in said(*untrimmed)
 
 
 def test_a_whole_vocabulary_is_not_trimmed(tmp_path):
