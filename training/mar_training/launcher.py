@@ -53,9 +53,6 @@ SHARES = {
 FROM_TEACHER = ("trim", "blocks", "logits")
 """Steps that a run from an exported model does without."""
 
-TEXT_TOKENS = 512
-"""Plain texts become documents of so many tokens: a row of the recipes."""
-
 FROM_MODEL = ('quantise.rounding="nearest"',)
 """What such a run overrides in the recipe of stage 2: GPTQ would round the integers anew."""
 
@@ -131,11 +128,15 @@ class Clock:
         """Continues the clock of an earlier start of the same run: with the same `Run.begun_with`, or `MarError`."""
         self.path, self.shares = folder / "plan.json", shares
         self.begun_with = begun_with or {}
-        old = read_json(self.path) if self.path.exists() else {}
-        before = old.get("begun_with", self.begun_with)
+        old = read_json(self.path) if self.path.exists() else {"begun_with": self.begun_with}
+        if "begun_with" not in old:
+            raise MarError(f"{self.path} was written by another version of mar-train; use another --out")
+        before = old["begun_with"]
         for option, now in self.begun_with.items():
             if before.get(option) != now:
-                was, asked = (f"--{option} {value}" if value else f"no --{option}" for value in (before[option], now))
+                was, asked = (
+                    f"--{option} {value}" if value else f"no --{option}" for value in (before.get(option), now)
+                )
                 raise MarError(f"{folder} was begun with {was}, not {asked}; use another --out")
         self.total = 60.0 * minutes
         self.given: dict[str, float] = old.get("given", {})
@@ -261,7 +262,8 @@ def _trim(run: Run, clock: Clock, seconds: float) -> None:
 
 
 def _prepare(run: Run, teacher: Path, out: Path) -> None:
-    """Tokenises the given chats and the written ones for `teacher`."""
+    """Tokenises the given chats and the written ones for `teacher`; plain texts become documents that fill a row."""
+    row = load_recipe(run.recipes / "gpu_spiking.toml", run.overrides).data.seq_len
     written = run.out / "written.jsonl"
     more = [written] if written.exists() and written.stat().st_size else []
     prepare(
@@ -272,7 +274,7 @@ def _prepare(run: Run, teacher: Path, out: Path) -> None:
         tokenizer_path=teacher / "tokenizer.json",
         tokenizer_records=0,
         continuations=False,
-        text_tokens=TEXT_TOKENS,
+        text_tokens=row,
     )
 
 

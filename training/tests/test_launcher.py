@@ -3,6 +3,7 @@ on from the model that came of it, by the real clock."""
 
 import io
 import json
+import shutil
 import tarfile
 import time
 from contextlib import redirect_stdout
@@ -238,6 +239,12 @@ def test_a_model_takes_the_tokens_that_it_lacks_from_the_teacher(rehearsal, tmp_
         if text not in own:
             assert lengths[token] == pytest.approx(before[token], rel=1e-4)
 
+    swollen = tmp_path / "swollen"
+    shutil.copytree(init, swollen)
+    shutil.copy(out / "teacher-whole" / "tokenizer.json", swollen)
+    with pytest.raises(MarError, match="and data in that one's tokens"):
+        spiking_trainer(recipe, out / "data", out / "teacher", tmp_path / "less", init=swollen, quiet=True)
+
 
 def test_what_a_run_cannot_start_from_is_said(rehearsal, llama_folder, capsys):
     command, out = rehearsal.command, rehearsal.out
@@ -279,6 +286,12 @@ def test_time_is_shared_out_among_the_steps_that_are_left(tmp_path, monkeypatch)
     again.finish()
     with pytest.raises(MarError, match=r"no time is left for tokenise: 18.4 minutes are spent"):
         launcher.Clock(tmp_path, 10).start("tokenise")
+
+
+def test_a_plan_of_another_version_is_refused(tmp_path):
+    (tmp_path / "plan.json").write_text('{"minutes": 10, "init": null, "done": ["import"]}')
+    with pytest.raises(MarError, match="written by another version"):
+        launcher.Clock(tmp_path, 10)
 
 
 def test_as_many_steps_are_planned_as_fit_beside_all_else(llama_data, tmp_path, monkeypatch):

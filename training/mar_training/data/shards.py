@@ -61,7 +61,7 @@ def write_shard(
         raise MarError(f"a vocabulary of {tokenizer.get_vocab_size()} does not fit 16-bit tokens")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "meta.json").unlink(missing_ok=True)
-    lengths, source, text_bytes = [], [], []
+    records, lengths, source, text_bytes = 0, [], [], []
     sources: dict[tuple[str, str], int] = {}
     with (folder / "tokens.bin").open("wb") as tokens_out, (folder / "roles.bin").open("wb") as roles_out:
         for path in files:
@@ -74,15 +74,16 @@ def write_shard(
                     lengths.append(len(tokens))
                     text_bytes.append(size)
                     source.append(number)
+                records += 1
                 if progress:
-                    progress(len(lengths))
+                    progress(records)
     if not lengths:
         raise MarError(f"no records in {', '.join(map(str, files))}")
     np.save(folder / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]))
     np.save(folder / "source.npy", np.array(source, np.int32))
     np.save(folder / "text_bytes.npy", np.array(text_bytes, np.int64))
     meta = {
-        "records": len(lengths),
+        "records": records,
         "tokens": int(sum(lengths)),
         "sources": [{"name": name, "licence": licence} for name, licence in sources],
         "tokenizer_sha256": tokenizer_hash(tokenizer),

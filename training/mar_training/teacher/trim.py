@@ -81,7 +81,10 @@ def alike_tokenizer(tokenizer: Tokenizer, like: Tokenizer) -> tuple[Tokenizer, n
         small, old = _restricted(raw, {vocab[text] for text in texts})
         if tokenizer_hash(small) == tokenizer_hash(like):
             return small, old
-    raise MarError("the model's vocabulary is no part of this teacher's; give the teacher that the model was made from")
+    raise MarError(
+        "the model's vocabulary is no part of this teacher's: give the teacher that the model was made from, "
+        "and data in that one's tokens"
+    )
 
 
 def widened_embed(embed: jax.Array, like: Tokenizer, teacher: jax.Array, tokenizer: Tokenizer) -> jax.Array:

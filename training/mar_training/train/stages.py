@@ -166,8 +166,10 @@ def _with_all_tokens(
     start: dict, config: ModelConfig, init: Path, teacher: Teacher, tokenizer: Tokenizer
 ) -> tuple[dict, ModelConfig]:
     """`start` with an embedding row for each of the data's tokens."""
-    path = init / "tokenizer.json"
-    if not path.exists() or tokenizer_hash(own := load_tokenizer(path)) == tokenizer_hash(tokenizer):
+    if not (init / "manifest.json").exists():
+        return start, config  # a checkpoint, which names its tokenizer itself
+    own = load_tokenizer(init / "tokenizer.json")
+    if tokenizer_hash(own) == tokenizer_hash(tokenizer):
         return start, config
     if not isinstance(teacher.config, LlamaConfig):
         raise MarError(f"{init} has another tokenizer than this data folder's")
