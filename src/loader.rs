@@ -178,6 +178,10 @@ impl Loader {
                 };
                 // What is wrong is said before the large files come.
                 self.chat = chat_format(&self.files, config.vocab_size)?;
+                if self.chat.is_some() {
+                    // A large vocabulary's file would else lie beside the weights until the last of them is there.
+                    self.files = HashMap::new();
+                }
                 let builder = match &self.device {
                     Some(device) => Builder::Gpu(Box::new(GpuModelBuilder::new(device, config.clone()))),
                     None => Builder::Memory(Box::new(ModelBuilder::new(config.clone()))),
